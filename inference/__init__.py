@@ -1,0 +1,1 @@
+"""Who answers: the engine protocol, the engines, and the process they run in."""

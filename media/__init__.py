@@ -1,0 +1,1 @@
+"""What sound is, and who has the turn: pure code, no I/O, no clock, no threads."""
