@@ -130,7 +130,7 @@ class EngineSession(Protocol):
         """Remember of this answer only what was heard."""
 
     def set_voice(self, voice: Voice) -> None:
-        """Sound like this from the next answer on. Raises ValueError naming what is not on offer."""
+        """Sound like this from the next answer on. Raises ValueError naming what is on offer."""
 
 
 OnTranscript = Callable[[Transcript], None]

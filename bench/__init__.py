@@ -1,0 +1,1 @@
+"""Callers from outside, that measure a server by what reaches the caller's ear."""

@@ -1,0 +1,170 @@
+"""`run.py call`: a headless caller that says recordings and reports what was answered, and when."""
+
+import argparse
+import asyncio
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from bench.audio import AudioFileError, read_audio, speech_span, write_audio
+from bench.caller import RATE, Caller, CallFailed, connect
+from media.frames import Samples
+
+LEAD_SECONDS = 0.3  # of silence before a turn, as a person would leave
+REPLY_TIMEOUT = 30.0  # from the end of speech to the first sound of the answer
+REPLY_LIMIT = 300.0  # of one answer
+PAUSE_SECONDS = 0.3  # of silence after the server says that the answer is over
+SILENT_SERVER_PAUSE = 2.0  # the same for a server that says nothing
+
+
+@dataclass(frozen=True, slots=True)
+class TurnResult:
+    """One of the caller's turns and the answer to it.
+
+    `first_audio_ms`: end of speech to first audible sample of the answer, None if there was none;
+    `reply_seconds`: from there to the last audible sample; `stop_ms`: when the next input was said
+    over this answer, onset of that speech to the last audible sample of the answer.
+    """
+
+    transcript: str
+    reply: str
+    first_audio_ms: float | None
+    reply_seconds: float
+    interrupted: bool
+    stop_ms: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class CallResult:
+    """A whole call. `setup_ms`: from the offer to connected media."""
+
+    setup_ms: float
+    turns: list[TurnResult]
+
+
+async def make_call(
+    url: str, inputs: Sequence[Samples], interrupt_after: float | None = None
+) -> tuple[CallResult, Samples]:
+    """Say each input, mono at RATE Hz; what came of it, and all that was heard.
+
+    With `interrupt_after`, each input but the first is said so many seconds into the answer to
+    the one before. Raises CallFailed.
+    """
+    async with connect(url) as caller:
+        turns = []
+        for index, samples in enumerate(inputs):
+            last = index == len(inputs) - 1
+            turns.append(await _start_turn(caller, samples))
+            if last or interrupt_after is None:
+                await _reply_ends(caller, turns[-1])
+            else:
+                await _reply_reaches(caller, turns[-1], interrupt_after)
+        results = [
+            _result(caller, turn, following)
+            for turn, following in zip(turns, [*turns[1:], None], strict=True)
+        ]
+        return CallResult(round(1000 * caller.setup_seconds, 1), results), caller.ear.recording()
+
+
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """When the caller's speech began and ended, in loop time."""
+
+    onset: float
+    end: float
+
+
+async def _start_turn(caller: Caller, samples: Samples) -> _Turn:
+    begin, end = speech_span(samples, RATE)
+    caller.mouth.say(samples)
+    await caller.mouth.quiet.wait()
+    return _Turn(caller.mouth.began + begin, caller.mouth.began + end)
+
+
+async def _reply_ends(caller: Caller, turn: _Turn) -> None:
+    clock = asyncio.get_running_loop().time
+
+    def ended() -> bool:
+        last = caller.ear.last_audible(turn.end)
+        if last is None:
+            return False
+        quiet = clock() - last
+        replies = caller.events_since(turn.end, "reply.ended")
+        state = next((e["state"] for _, e in reversed(caller.events) if e["type"] == "state"), None)
+        if state is None:
+            return quiet > SILENT_SERVER_PAUSE
+        return state == "listening" and bool(replies) and quiet > PAUSE_SECONDS
+
+    await caller.until(
+        lambda: caller.ear.first_audible(turn.end), REPLY_TIMEOUT, "no answer was heard"
+    )
+    await caller.until(ended, REPLY_LIMIT, "the answer did not end")
+
+
+async def _reply_reaches(caller: Caller, turn: _Turn, seconds: float) -> None:
+    clock = asyncio.get_running_loop().time
+
+    def reached() -> bool:
+        first = caller.ear.first_audible(turn.end)
+        return first is not None and clock() >= first + seconds
+
+    await caller.until(reached, REPLY_TIMEOUT, "no answer was heard")
+
+
+def _result(caller: Caller, turn: _Turn, following: _Turn | None) -> TurnResult:
+    until = following.end if following else float("inf")
+
+    def events(kind: str) -> list[dict[str, object]]:
+        return [e for at, e in caller.events if turn.onset <= at < until and e["type"] == kind]
+
+    first = caller.ear.first_audible(turn.end)
+    if following and first is not None and first >= following.end:
+        first = None
+    replies = events("reply.ended")
+    stop = caller.ear.falls_silent(following.onset, 0.2) if following and first else None
+    interrupted = any(reply["interrupted"] for reply in replies)
+    last = stop if interrupted else caller.ear.falls_silent(first, 2.0) if first else None
+    return TurnResult(
+        transcript=" ".join(str(e["text"]) for e in events("user.transcript") if e["final"]),
+        reply=" ".join(str(reply["heard"]).strip() for reply in replies),
+        first_audio_ms=round(1000 * (first - turn.end), 1) if first else None,
+        reply_seconds=round((last or caller.ear.last_audible(first) or first) - first, 3)
+        if first
+        else 0.0,
+        interrupted=interrupted,
+        stop_ms=round(1000 * (stop - following.onset), 1)
+        if following and stop and interrupted
+        else None,
+    )
+
+
+def main(args: argparse.Namespace) -> int:
+    """Run the command line's call; returns the exit code."""
+    try:
+        inputs = [_readable(path) for path in args.inputs]
+        result, heard = asyncio.run(make_call(args.url, inputs, args.interrupt_after))
+        write_audio(args.output, heard, RATE)
+    except (AudioFileError, CallFailed) as error:
+        print(f"vaani: {error}", file=sys.stderr)
+        return 1
+    if args.json:
+        print(json.dumps(asdict(result), ensure_ascii=False))
+    else:
+        print(f"connected in {result.setup_ms:.0f} ms")
+        for turn in result.turns:
+            print(f"> {turn.transcript}")
+            late = "no answer" if turn.first_audio_ms is None else f"{turn.first_audio_ms:.0f} ms"
+            cut = ", interrupted" if turn.interrupted else ""
+            print(f"< {turn.reply}  ({late}, {turn.reply_seconds:.1f} s{cut})")
+    return 0
+
+
+def _readable(path: Path) -> Samples:
+    samples = read_audio(path, RATE)
+    try:
+        speech_span(samples, RATE)
+    except AudioFileError as error:
+        raise AudioFileError(f"{path}: {error}") from None
+    return samples

@@ -1,0 +1,216 @@
+"""A caller from outside: a mouth that plays recordings, an ear that notes when it hears what.
+
+Times are those of a real caller. A sample leaves the mouth before the packet that holds it is
+complete, so packetisation counts; a frame is heard from the moment it arrives, or after the one
+before it, whichever is later.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from ipaddress import ip_address
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiohttp
+import numpy as np
+
+from bench.audio import AUDIBLE, WINDOW_SECONDS, loudness
+from media.frames import FRAME_SECONDS, Samples, frame_length, silence
+from signaling.caller import WebRtcCaller
+from signaling.ice import LOOPBACK, default_addresses
+
+RATE = 24_000
+CONNECT_TIMEOUT = 15.0
+MAX_EAR_LAG = 0.06  # seconds an ear may lie behind arrivals before it skips
+
+
+class CallFailed(Exception):
+    """The call could not be made or broke; the text says why."""
+
+
+class Mouth:
+    """Says what it is given, 20 ms at a time, and silence in between."""
+
+    def __init__(self) -> None:
+        self._clock = asyncio.get_running_loop().time
+        self._frames: deque[Samples] = deque()
+        self._queued = 0
+        self._began: float | None = None
+        self.quiet = asyncio.Event()
+        self.quiet.set()
+
+    def say(self, samples: Samples) -> None:
+        """Begin to say this now."""
+        length = frame_length(RATE)
+        padded = np.concatenate((samples, silence(-len(samples) % length)))
+        self._frames.extend(padded.reshape(-1, length))
+        self._began = None
+        self.quiet.clear()
+
+    @property
+    def began(self) -> float:
+        """When the first sample of what is said left the mouth, in loop time."""
+        assert self._began is not None, "nothing was said yet"
+        return self._began
+
+    def pull(self) -> Samples:
+        if not self._frames:
+            self.quiet.set()
+            return silence(frame_length(RATE))
+        if self._began is None:
+            self._began = self._clock() - FRAME_SECONDS
+        return self._frames.popleft()
+
+
+class Ear:
+    """Hears frames as they arrive and remembers when each was heard."""
+
+    def __init__(self) -> None:
+        self._clock = asyncio.get_running_loop().time
+        self.began = self._clock()
+        self._end = self.began
+        self._frames: list[tuple[float, Samples]] = []
+        self._audible: list[tuple[float, float]] = []  # begin and end of each audible window run
+
+    def receive(self, samples: Samples) -> None:
+        now = self._clock()
+        start = now if self._end < now or self._end > now + MAX_EAR_LAG else self._end
+        self._end = start + len(samples) / RATE
+        self._frames.append((start, samples))
+        for index in np.flatnonzero(loudness(samples, RATE) >= AUDIBLE):
+            at = start + float(index) * WINDOW_SECONDS
+            self._audible.append((at, at + WINDOW_SECONDS))
+
+    def first_audible(self, since: float) -> float | None:
+        """When the first sound after `since` began, in loop time."""
+        return next((begin for begin, _ in self._audible if begin >= since), None)
+
+    def last_audible(self, since: float) -> float | None:
+        """When the last sound after `since` ended."""
+        last = self._audible[-1][1] if self._audible else since
+        return last if last > since else None
+
+    def falls_silent(self, since: float, pause: float) -> float | None:
+        """When the sound that goes on at `since` ended: the first pause of so many seconds."""
+        end = since
+        for begin, finish in self._audible:
+            if finish <= since:
+                continue
+            if begin - end > pause:
+                return end
+            end = finish
+        return end if self._clock() - end > pause else None
+
+    def recording(self) -> Samples:
+        """All that was heard, as a recording that begins with the call."""
+        length = round((self._end - self.began) * RATE) + 1
+        out = silence(max(0, length))
+        for start, samples in self._frames:
+            at = round((start - self.began) * RATE)
+            out[at : at + len(samples)] = samples[: max(0, len(out) - at)]
+        return out
+
+
+class Caller:
+    """A call that is up: `mouth`, `ear`, and the `events` so far, with the time each came."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url.rstrip("/")
+        self.mouth = Mouth()
+        self.ear = Ear()
+        self.events: list[tuple[float, dict[str, Any]]] = []
+        self.setup_seconds = 0.0
+        self._loop = asyncio.get_running_loop()
+        self._changed = asyncio.Event()
+        self.peer = WebRtcCaller(
+            rate=RATE,
+            pull=self.mouth.pull,
+            receive=self._hear,
+            receive_event=self._receive_event,
+            addresses=_addresses(self.url),
+        )
+
+    def events_since(self, since: float, kind: str) -> list[dict[str, Any]]:
+        """The events of this type that came at or after `since`."""
+        return [event for at, event in self.events if at >= since and event["type"] == kind]
+
+    async def until(self, condition: Any, timeout: float, what: str) -> Any:  # noqa: ASYNC109
+        """Wait until `condition()` is true, looked at with every frame and event.
+
+        Raises CallFailed, saying `what` did not come, when it is not so in time.
+        """
+        deadline = self._loop.time() + timeout
+        while not (result := condition()):
+            if self.peer.closed.is_set():
+                raise CallFailed("the server ended the call")
+            left = deadline - self._loop.time()
+            if left <= 0:
+                raise CallFailed(f"{what} within {timeout:g} s")
+            self._changed.clear()
+            try:
+                async with asyncio.timeout(min(left, 0.1)):
+                    await self._changed.wait()
+            except TimeoutError:
+                pass
+        return result
+
+    def _hear(self, samples: Samples) -> None:
+        self.ear.receive(samples)
+        self._changed.set()
+
+    def _receive_event(self, event: dict[str, Any]) -> None:
+        self.events.append((self._loop.time(), event))
+        self._changed.set()
+
+
+@asynccontextmanager
+async def connect(url: str) -> AsyncIterator[Caller]:
+    """Call the server at `url`; hangs up at the end. Raises CallFailed."""
+    caller = Caller(url)
+    began = asyncio.get_running_loop().time()
+    async with aiohttp.ClientSession() as http:
+        pc_id = None
+        try:
+            body = {"sdp": await caller.peer.offer(), "type": "offer", "pc_id": None}
+            answer = await _post(http, f"{caller.url}/api/offer", body)
+            pc_id = answer.get("pc_id")
+            await caller.peer.accept(answer["sdp"])
+            try:
+                async with asyncio.timeout(CONNECT_TIMEOUT):
+                    await caller.peer.connected.wait()
+            except TimeoutError:
+                raise CallFailed(f"no media connection within {CONNECT_TIMEOUT:g} s") from None
+            caller.setup_seconds = asyncio.get_running_loop().time() - began
+            yield caller
+        finally:
+            await caller.peer.close()
+            if pc_id:
+                # The server may be gone; then there is nothing to free.
+                with suppress(aiohttp.ClientError):
+                    await http.delete(f"{caller.url}/api/offer/{pc_id}")
+
+
+async def _post(http: aiohttp.ClientSession, url: str, body: dict[str, Any]) -> dict[str, Any]:
+    try:
+        async with http.post(url, json=body) as response:
+            answer = await response.json(content_type=None)
+    except (aiohttp.ClientError, ValueError, UnicodeDecodeError) as error:
+        raise CallFailed(f"{url}: {error}") from None
+    if not isinstance(answer, dict) or "sdp" not in answer:
+        reason = answer.get("error", answer) if isinstance(answer, dict) else answer
+        if isinstance(reason, dict):
+            reason = reason.get("message", reason)
+        raise CallFailed(f"{url} refused: {reason}")
+    return answer
+
+
+def _addresses(url: str) -> list[str]:
+    """A server on this machine is called over loopback alone."""
+    host = urlsplit(url).hostname or ""
+    try:
+        local = ip_address(host).is_loopback
+    except ValueError:
+        local = host == "localhost"
+    return [LOOPBACK] if local else default_addresses()

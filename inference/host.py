@@ -1,0 +1,157 @@
+"""The engine host: the process that owns the engine, so that no model runs in the media server.
+
+Started by `inference.hosted`, which gives it one end of a socket pair. It ends when that closes.
+"""
+
+import asyncio
+import logging
+import socket
+import sys
+from contextlib import AsyncExitStack
+from dataclasses import asdict
+
+from pydantic import TypeAdapter
+
+from inference.protocol import (
+    Engine,
+    EngineOverloaded,
+    EngineSession,
+    EngineSettings,
+    Heard,
+    Transcript,
+    Voice,
+)
+from inference.wire import Message, messages, pack, pack_chunk, pcm_samples
+from media.frames import AudioFrame
+
+logger = logging.getLogger("vaani.host")
+
+
+def make_engine(settings: EngineSettings) -> Engine:
+    """The engine the settings name; only its own libraries are imported."""
+    match settings.name:
+        case "embedded":
+            from inference.embedded.engine import EmbeddedEngine
+
+            return EmbeddedEngine(settings)
+        case "echo":
+            from inference.echo import EchoEngine
+
+            return EchoEngine()
+        case "loopback":
+            from inference.echo import LoopbackEngine
+
+            return LoopbackEngine()
+
+
+class _Slot:
+    """One session in the host: the engine's session and the answer that is being made."""
+
+    def __init__(self, number: int, session: EngineSession, stack: AsyncExitStack) -> None:
+        self.number = number
+        self.session = session
+        self._stack = stack
+        self._answers: dict[int, asyncio.Task[None]] = {}
+
+    def respond(self, turn: int, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(self._respond(turn, writer))
+        self._answers[turn] = task
+        task.add_done_callback(lambda _: self._answers.pop(turn, None))
+
+    async def _respond(self, turn: int, writer: asyncio.StreamWriter) -> None:
+        try:
+            async for chunk in self.session.respond(turn):
+                writer.write(pack_chunk(self.number, turn, chunk))
+                await writer.drain()
+            writer.write(pack("done", session=self.number, turn=turn))
+        except ConnectionError:
+            pass  # the media server is gone, and so, in a moment, is this process
+        except Exception as error:
+            # Whatever a model raises ends this answer and no other.
+            logger.exception("answer failed: session %d turn %d", self.number, turn)
+            reason = f"{type(error).__name__}: {error}"
+            writer.write(pack("failed", session=self.number, turn=turn, reason=reason))
+
+    def cancel(self, turn: int) -> None:
+        if task := self._answers.get(turn):
+            task.cancel()
+
+    async def close(self) -> None:
+        tasks = list(self._answers.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._stack.aclose()
+
+
+async def serve(connection: socket.socket) -> None:
+    """Serve one media server until it closes the connection."""
+    reader, writer = await asyncio.open_connection(sock=connection)
+    incoming = messages(reader)
+    start = await anext(incoming)
+    assert start["op"] == "start", start
+    engine = make_engine(TypeAdapter(EngineSettings).validate_python(start["settings"]))
+    await engine.warm_up()
+    writer.write(pack("ready", info=asdict(engine.info)))
+    slots: dict[int, _Slot] = {}
+    try:
+        async for message in incoming:
+            if message["op"] == "open":
+                await _open(engine, slots, message, writer)
+            elif message["op"] == "ping":
+                writer.write(pack("pong", n=message["n"]))
+            elif slot := slots.get(message["session"]):
+                if message["op"] == "close":
+                    del slots[slot.number]
+                    await slot.close()
+                else:
+                    _handle(slot, message, writer)
+    finally:
+        for slot in slots.values():
+            await slot.close()
+        writer.close()
+
+
+async def _open(
+    engine: Engine, slots: dict[int, _Slot], message: Message, writer: asyncio.StreamWriter
+) -> None:
+    number = message["session"]
+
+    def send_transcript(transcript: Transcript) -> None:
+        writer.write(pack_chunk(number, transcript.turn, transcript))
+
+    stack = AsyncExitStack()
+    try:
+        opened = engine.open(Voice(**message["voice"]), send_transcript)
+        session = await stack.enter_async_context(opened)
+    except (EngineOverloaded, ValueError) as error:
+        writer.write(pack("refused", session=number, reason=str(error)))
+        return
+    slots[number] = _Slot(number, session, stack)
+    writer.write(pack("opened", session=number))
+
+
+def _handle(slot: _Slot, message: Message, writer: asyncio.StreamWriter) -> None:
+    match message["op"]:
+        case "listen":
+            frame = AudioFrame(pcm_samples(message["pcm"]), message["rate"])
+            slot.session.listen(message["turn"], frame)
+        case "respond":
+            slot.respond(message["turn"], writer)
+        case "cancel":
+            slot.cancel(message["turn"])
+        case "truncate":
+            slot.session.truncate(message["turn"], Heard(message["seconds"], message["text"]))
+        case op:
+            assert op == "voice", op
+            slot.session.set_voice(Voice(**message["voice"]))
+
+
+def main() -> None:
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    descriptor = int(sys.argv[1])
+    asyncio.run(serve(socket.socket(fileno=descriptor)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,303 @@
+"""An engine in a process of its own, as the `Engine` protocol: crash, hang and restart included.
+
+The media server's event loop never waits for a model, and no model can take it down. When the
+host dies its sessions live on here: the answers that were being made fail, the host is started
+again, and each session opens itself anew with the next turn.
+"""
+
+import asyncio
+import logging
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import asdict
+from itertools import count
+
+from pydantic import TypeAdapter
+
+from inference.protocol import (
+    Chunk,
+    EngineFailed,
+    EngineInfo,
+    EngineOverloaded,
+    EngineSettings,
+    Heard,
+    OnTranscript,
+    Transcript,
+    TurnId,
+    Voice,
+    VoiceChanged,
+)
+from inference.wire import Message, messages, pack, pcm_bytes, unpack_chunk
+from media.frames import AudioFrame
+
+logger = logging.getLogger(__name__)
+
+PING_INTERVAL = 1.0
+HANG_TIMEOUT = 5.0  # without a pong; pocketsphinx alone can hold the GIL for half a second
+START_TIMEOUT = 120.0  # for loading weights
+RESTART_WAIT = 8.0  # how long a turn waits for a host that is coming back
+MIN_BACKOFF, MAX_BACKOFF = 0.2, 10.0
+
+_END = object()
+
+
+class HostedEngine:
+    """An `Engine` whose work is done by a host process; one per server.
+
+    `start` it before use and `stop` it after; `warm_up` returns when the host is ready.
+    """
+
+    def __init__(self, settings: EngineSettings) -> None:
+        self._settings = settings
+        self._sessions: dict[int, HostedSession] = {}
+        self._numbers = count(1)
+        self._ready = asyncio.Event()
+        self._writer: asyncio.StreamWriter | None = None
+        self._process: asyncio.subprocess.Process | None = None
+        self._supervisor: asyncio.Task[None] | None = None
+        self._info: EngineInfo | None = None
+        self._pong = 0.0
+        self.generation = 0  # of the host process: how often one was started
+
+    @property
+    def info(self) -> EngineInfo:
+        """Known once the host was ready for the first time."""
+        if self._info is None:
+            raise EngineOverloaded("the engine is still starting")
+        return self._info
+
+    @property
+    def ready(self) -> bool:
+        return self._ready.is_set()
+
+    @property
+    def pid(self) -> int | None:
+        """The host's process, while there is one."""
+        return self._process.pid if self._process else None
+
+    def start(self) -> None:
+        """Start the host, and again whenever it ends, until `stop`."""
+        self._supervisor = asyncio.create_task(self._supervise())
+
+    async def stop(self) -> None:
+        if self._supervisor:
+            self._supervisor.cancel()
+            await asyncio.gather(self._supervisor, return_exceptions=True)
+
+    async def warm_up(self) -> None:
+        await self._ready.wait()
+
+    @asynccontextmanager
+    async def open(
+        self, voice: Voice, on_transcript: OnTranscript
+    ) -> AsyncIterator["HostedSession"]:
+        """A session of the host's engine. Raises EngineOverloaded, also while it is not ready."""
+        if not self.ready:
+            raise EngineOverloaded("the engine is still starting")
+        session = HostedSession(self, next(self._numbers), voice, on_transcript)
+        self._sessions[session.number] = session
+        try:
+            await session.open()
+            yield session
+        finally:
+            del self._sessions[session.number]
+            self.send("close", session=session.number)
+
+    def send(self, op: str, **fields: object) -> None:
+        """To the host, if there is one; what a dead host misses it could not have used."""
+        if self._writer and not self._writer.is_closing():
+            self._writer.write(pack(op, **fields))
+
+    async def wait_ready(self) -> None:
+        """Raises EngineFailed if the host does not come back in time."""
+        try:
+            async with asyncio.timeout(RESTART_WAIT):
+                await self._ready.wait()
+        except TimeoutError:
+            raise EngineFailed("the engine is restarting") from None
+
+    # The host process
+
+    async def _supervise(self) -> None:
+        loop = asyncio.get_running_loop()
+        backoff = MIN_BACKOFF
+        while True:
+            started = loop.time()
+            reason = await self._run_host()
+            if loop.time() - started > 30:
+                backoff = MIN_BACKOFF
+            logger.error("engine host ended (%s); starting it again in %.1f s", reason, backoff)
+            await asyncio.sleep(backoff)
+            backoff = min(MAX_BACKOFF, backoff * 2)
+
+    async def _run_host(self) -> str:
+        """Run one host process to its end; returns why it ended."""
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "inference.host",
+                str(theirs.fileno()),
+                pass_fds=(theirs.fileno(),),
+                stdin=asyncio.subprocess.DEVNULL,
+                start_new_session=True,  # Ctrl-C is for the server, which then ends the host
+            )
+        self.generation += 1
+        reader, self._writer = await asyncio.open_connection(sock=ours)
+        self.send("start", settings=asdict(self._settings))
+        self._pong = asyncio.get_running_loop().time() + START_TIMEOUT
+        watchdog = asyncio.create_task(self._watch(self._process))
+        try:
+            async for message in messages(reader):
+                self._receive(message)
+        except ConnectionError:
+            pass  # killed with unread data: the exit code says it better
+        finally:
+            watchdog.cancel()
+            self._ready.clear()
+            self._writer.close()
+            if self._process.returncode is None:
+                self._process.kill()
+            code = await self._process.wait()
+            self._process = None
+            for session in self._sessions.values():
+                session.lose_host()
+        return f"exit code {code}"
+
+    async def _watch(self, process: asyncio.subprocess.Process) -> None:
+        loop = asyncio.get_running_loop()
+        for n in count():
+            self.send("ping", n=n)
+            await asyncio.sleep(PING_INTERVAL)
+            if loop.time() - self._pong > HANG_TIMEOUT:
+                logger.error("engine host does not answer; killing it")
+                process.kill()
+                return
+
+    def _receive(self, message: Message) -> None:
+        match message["op"]:
+            case "pong":
+                self._pong = asyncio.get_running_loop().time()
+            case "ready":
+                self._info = TypeAdapter(EngineInfo).validate_python(message["info"])
+                self._pong = asyncio.get_running_loop().time()
+                self._ready.set()
+            case _:
+                if session := self._sessions.get(message["session"]):
+                    session.receive(message)
+
+
+class HostedSession:
+    """One call's session with the host; survives the host."""
+
+    def __init__(
+        self, engine: HostedEngine, number: int, voice: Voice, on_transcript: OnTranscript
+    ) -> None:
+        self.number = number
+        self._engine = engine
+        self._voice = voice
+        self._on_transcript = on_transcript
+        self._generation = 0  # of the host that knows this session
+        self._turn: TurnId = 0
+        self._answers: dict[TurnId, asyncio.Queue[Chunk | EngineFailed | object]] = {}
+        self._opened: asyncio.Future[None] | None = None
+
+    async def open(self) -> None:
+        """Raises EngineOverloaded, or EngineFailed if the host dies meanwhile."""
+        self._opened = asyncio.get_running_loop().create_future()
+        self._send_open()
+        try:
+            await self._opened
+        finally:
+            self._opened = None
+
+    def listen(self, turn: TurnId, frame: AudioFrame) -> None:
+        if turn != self._turn:
+            self._turn = turn
+            if self._engine.ready and self._generation != self._engine.generation:
+                self._send_open()
+        pcm = pcm_bytes(frame.samples)
+        self._send("listen", turn=turn, rate=frame.rate, pcm=pcm)
+
+    async def respond(self, turn: TurnId) -> AsyncIterator[Chunk]:
+        await self._engine.wait_ready()
+        if self._generation != self._engine.generation:
+            self._send_open()
+            if turn:
+                raise EngineFailed("the engine was restarted while the caller spoke")
+        answer: asyncio.Queue[Chunk | EngineFailed | object] = asyncio.Queue()
+        self._answers[turn] = answer
+        self._send("respond", turn=turn)
+        try:
+            while (item := await answer.get()) is not _END:
+                if isinstance(item, EngineFailed):
+                    raise item
+                if isinstance(item, VoiceChanged):
+                    self._voice = item.voice
+                yield item  # type: ignore[misc]
+        finally:
+            del self._answers[turn]
+            self._send("cancel", turn=turn)
+
+    def truncate(self, turn: TurnId, heard: Heard) -> None:
+        self._send("truncate", turn=turn, seconds=heard.seconds, text=heard.text)
+
+    def set_voice(self, voice: Voice) -> None:
+        check_voice(self._engine.info, voice)
+        self._voice = voice
+        self._send("voice", voice=asdict(voice))
+
+    def receive(self, message: Message) -> None:
+        """A message from the host for this session."""
+        match message["op"]:
+            case "opened":
+                if self._opened and not self._opened.done():
+                    self._opened.set_result(None)
+            case "refused":
+                logger.warning("engine refused a session: %s", message["reason"])
+                if self._opened and not self._opened.done():
+                    self._opened.set_exception(EngineOverloaded(message["reason"]))
+            case "done":
+                self._put(message["turn"], _END)
+            case "failed":
+                self._put(message["turn"], EngineFailed(message["reason"]))
+            case _:
+                chunk = unpack_chunk(message)
+                if isinstance(chunk, Transcript) and not chunk.final:
+                    self._on_transcript(chunk)
+                else:
+                    self._put(message["turn"], chunk)
+
+    def lose_host(self) -> None:
+        """The host is gone: what it was doing for this session fails."""
+        failure = EngineFailed("the engine crashed")
+        if self._opened and not self._opened.done():
+            self._opened.set_exception(failure)
+        for turn in self._answers:
+            self._put(turn, failure)
+
+    def _put(self, turn: TurnId, item: Chunk | EngineFailed | object) -> None:
+        if answer := self._answers.get(turn):
+            answer.put_nowait(item)
+
+    def _send_open(self) -> None:
+        self._generation = self._engine.generation
+        self._engine.send("open", session=self.number, voice=asdict(self._voice))
+
+    def _send(self, op: str, **fields: object) -> None:
+        if self._generation == self._engine.generation:
+            self._engine.send(op, session=self.number, **fields)
+
+
+def check_voice(info: EngineInfo, voice: Voice) -> None:
+    """Raises ValueError naming what is on offer, if the engine does not offer this voice."""
+    for what, value, offered in (
+        ("voice", voice.name, tuple(v.name for v in info.voices)),
+        ("emotion", voice.emotion, info.emotions),
+        ("language", voice.language, info.languages),
+    ):
+        if offered and value not in offered:
+            raise ValueError(f"no {what} {value!r}: on offer are {', '.join(offered)}")

@@ -1,0 +1,123 @@
+"""What happens in a call, as told to whoever listens: the page, metrics, recorders, dialects.
+
+Every event is a frozen dataclass whose fields JSON can hold; `type` names it on the wire.
+Turn numbers are those of the caller's turn that an event belongs to.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+
+@dataclass(frozen=True, slots=True)
+class SessionStarted:
+    """The first event of every call: who answers, and what may be asked of it."""
+
+    type: ClassVar[str] = "session.started"
+    session_id: str
+    engine: str
+    voices: tuple[Mapping[str, str], ...]  # each {"name", "label"}
+    emotions: tuple[str, ...]
+    languages: tuple[str, ...]
+    voice: Mapping[str, Any]  # {"name", "emotion", "rate", "language"}
+
+
+@dataclass(frozen=True, slots=True)
+class StateChanged:
+    """Who has the turn: a value of `media.conversation.State`."""
+
+    type: ClassVar[str] = "state"
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class UserStarted:
+    type: ClassVar[str] = "user.started"
+    turn: int
+
+
+@dataclass(frozen=True, slots=True)
+class UserStopped:
+    """The end of the caller's turn was decided; the answer is being made."""
+
+    type: ClassVar[str] = "user.stopped"
+    turn: int
+
+
+@dataclass(frozen=True, slots=True)
+class UserTranscript:
+    """What the caller said, as understood so far; `final` ends it."""
+
+    type: ClassVar[str] = "user.transcript"
+    turn: int
+    text: str
+    final: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyStarted:
+    """The first audio of the answer is in the playout buffer."""
+
+    type: ClassVar[str] = "reply.started"
+    turn: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyText:
+    """The next piece of the answer's words, to be appended; not yet heard."""
+
+    type: ClassVar[str] = "reply.text"
+    turn: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyEnded:
+    """The answer is over. `heard` is the prefix of `text` that the caller heard."""
+
+    type: ClassVar[str] = "reply.ended"
+    turn: int
+    text: str
+    heard: str
+    seconds: float  # of audio that was played
+    interrupted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class VoiceChanged:
+    """Answers sound like this from now on."""
+
+    type: ClassVar[str] = "voice.changed"
+    voice: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Something went wrong in this call; the call goes on unless it says otherwise."""
+
+    type: ClassVar[str] = "error"
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pong:
+    """The answer to a client's ping, with its own `t`."""
+
+    type: ClassVar[str] = "pong"
+    t: float
+
+
+Event = (
+    SessionStarted
+    | StateChanged
+    | UserStarted
+    | UserStopped
+    | UserTranscript
+    | ReplyStarted
+    | ReplyText
+    | ReplyEnded
+    | VoiceChanged
+    | Failure
+    | Pong
+)

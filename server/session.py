@@ -1,0 +1,286 @@
+"""One call: carries audio between its transport and its engine, as the conversation decides.
+
+The thin shell around `media.conversation`: it has the clock, the timer and the one task that reads
+the engine's answer. Whatever it is told it passes to the conversation, and then carries out what
+that decides, in order, without an `await` in between: that is why barge-in takes one tick.
+"""
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import asdict, dataclass, replace
+from typing import Protocol
+
+from pyee import EventEmitter
+
+from inference.protocol import (
+    Engine,
+    EngineFailed,
+    EngineSession,
+    Heard,
+    Speech,
+    Transcript,
+    Voice,
+)
+from inference.protocol import VoiceChanged as EngineChangedVoice
+from media.conversation import (
+    Action,
+    CancelTurn,
+    Conversation,
+    InterruptionSettings,
+    Listen,
+    Notify,
+    StartTurn,
+)
+from media.duplex import Duplex
+from media.endpointing import EndpointingSettings
+from media.events import Event, Failure, Pong, SessionStarted, VoiceChanged
+from media.frames import AudioFrame, Samples
+from media.vad import VadSettings
+from signaling.messages import ClientMessage, HangUp, Interrupt, Ping, SetVoice
+from signaling.transport import EVENT
+
+logger = logging.getLogger(__name__)
+
+OUTPUT_RATE = 24_000
+"""Hz: above 8 kHz a voice holds nothing that Opus at 32 kbit/s would keep."""
+
+
+@dataclass(frozen=True)
+class SessionSettings:
+    """Configuration section `session`. Times in seconds."""
+
+    reply_timeout: float = 15.0  # an engine silent for so long has failed this turn
+
+
+@dataclass(frozen=True, slots=True)
+class TurnTaking:
+    """The settings that decide who has the turn."""
+
+    vad: VadSettings
+    endpointing: EndpointingSettings
+    interruption: InterruptionSettings
+
+
+class Dialogue(Protocol):
+    """What `Conversation` (turns) and `Duplex` (a full-duplex engine) have in common."""
+
+    @property
+    def turn(self) -> int: ...
+    @property
+    def timeout(self) -> float | None: ...
+    @property
+    def underruns(self) -> int: ...
+
+    def actions(self) -> list[Action]: ...
+    def receive_frame(self, frame: AudioFrame, now: float) -> None: ...
+    def receive_transcript(
+        self, turn: int, text: str, final: bool, complete: bool | None = None
+    ) -> None: ...
+    def receive_speech(
+        self, turn: int, samples: Samples, rate: int, text: str, now: float
+    ) -> None: ...
+    def receive_end(self, turn: int) -> None: ...
+    def fail_reply(self, turn: int, message: str) -> None: ...
+    def interrupt(self) -> None: ...
+    def handle_timeout(self, now: float) -> None: ...
+    def pull(self) -> Samples: ...
+    def close(self) -> None: ...
+
+
+class Session:
+    """A conversation with an engine, for any transport (it is a `signaling.transport.Call`).
+
+    `open` before anything else, `close` at the end. `events` emits every `media.events.Event`
+    under the name `signaling.transport.EVENT`. `on_hang_up` is called when the caller asks for it.
+    """
+
+    output_rate = OUTPUT_RATE
+
+    def __init__(
+        self, engine: Engine, voice: Voice, turns: TurnTaking, settings: SessionSettings
+    ) -> None:
+        self.id = secrets.token_hex(8)
+        self.events = EventEmitter()
+        self.input_rate = engine.info.input_rate
+        self.on_hang_up: Callable[[], None] = lambda: None
+        self._engine = engine
+        self._voice = voice
+        self._loop = asyncio.get_running_loop()
+        self._dialogue: Dialogue = (
+            Duplex(output_rate=OUTPUT_RATE)
+            if engine.info.mode == "stream"
+            else Conversation(
+                turns.vad,
+                turns.endpointing,
+                turns.interruption,
+                input_rate=self.input_rate,
+                output_rate=OUTPUT_RATE,
+                reply_timeout=settings.reply_timeout,
+            )
+        )
+        self._stack = AsyncExitStack()
+        self._engine_session: EngineSession | None = None
+        self._answer: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._driving = False
+        self._closed = False
+
+    async def open(self) -> None:
+        """Take a place at the engine. Raises EngineOverloaded or EngineFailed."""
+        opened = self._engine.open(self._voice, self._receive_transcript)
+        self._engine_session = await self._stack.enter_async_context(opened)
+
+    async def close(self) -> None:
+        """Free everything. Harmless when already done."""
+        if self._closed:
+            return
+        self._closed = True
+        self._dialogue.close()
+        self._drive()
+        if self._timer:
+            self._timer.cancel()
+        if self._answer:
+            await asyncio.gather(self._answer, return_exceptions=True)
+        await self._stack.aclose()
+        self.events.remove_all_listeners()
+
+    @property
+    def turn(self) -> int:
+        """The number of the caller's latest turn."""
+        return self._dialogue.turn
+
+    @property
+    def underruns(self) -> int:
+        """How often an answer ran dry."""
+        return self._dialogue.underruns
+
+    # What the transport does: signaling.transport.Call
+
+    def start(self) -> None:
+        info = self._engine.info
+        self._emit(
+            SessionStarted(
+                session_id=self.id,
+                engine=info.name,
+                voices=tuple(asdict(voice) for voice in info.voices),
+                emotions=info.emotions,
+                languages=info.languages,
+                voice=asdict(self._voice),
+            )
+        )
+        self._drive()
+
+    def receive_frame(self, samples: Samples) -> None:
+        self._dialogue.receive_frame(AudioFrame(samples, self.input_rate), self._loop.time())
+        self._drive()
+
+    def pull(self) -> Samples:
+        samples = self._dialogue.pull()
+        self._drive()
+        return samples
+
+    def receive_message(self, message: ClientMessage) -> None:
+        match message:
+            case Ping(t):
+                self._emit(Pong(t))
+            case Interrupt():
+                self._dialogue.interrupt()
+                self._drive()
+            case SetVoice():
+                self._set_voice(message)
+            case HangUp():
+                self.on_hang_up()
+
+    def reject_message(self, reason: str) -> None:
+        self._emit(Failure("bad_message", reason))
+
+    # What the engine does
+
+    def _receive_transcript(self, transcript: Transcript) -> None:
+        self._dialogue.receive_transcript(
+            transcript.turn, transcript.text, transcript.final, transcript.complete
+        )
+        self._drive()
+
+    async def _read_answer(self, session: EngineSession, turn: int) -> None:
+        try:
+            async for chunk in session.respond(turn):
+                match chunk:
+                    case Transcript():
+                        self._receive_transcript(chunk)
+                    case Speech(samples, rate, text):
+                        now = self._loop.time()
+                        self._dialogue.receive_speech(turn, samples, rate, text, now)
+                    case EngineChangedVoice(voice):
+                        self._voice = voice
+                        self._emit(VoiceChanged(asdict(voice)))
+                self._drive()
+            self._dialogue.receive_end(turn)
+        except EngineFailed as error:
+            logger.warning("session %s turn %d: %s", self.id, turn, error)
+            self._dialogue.fail_reply(turn, str(error))
+        self._drive()
+
+    # What the conversation decides
+
+    def _drive(self) -> None:
+        """Carry out actions until there are none; what they cause is carried out in turn."""
+        if self._driving:
+            return
+        self._driving = True
+        try:
+            while actions := self._dialogue.actions():
+                for action in actions:
+                    self._perform(action)
+        finally:
+            self._driving = False
+        self._arm()
+
+    def _perform(self, action: Action) -> None:
+        session = self._engine_session
+        assert session is not None, "open the session before its transport starts"
+        match action:
+            case Listen(turn, frame):
+                session.listen(turn, frame)
+            case StartTurn(turn):
+                self._answer = asyncio.create_task(self._read_answer(session, turn))
+            case CancelTurn(turn, seconds, text):
+                if self._answer and self._answer is not asyncio.current_task():
+                    self._answer.cancel()
+                session.truncate(turn, Heard(seconds, text))
+            case Notify(event):
+                self._emit(event)
+
+    def _arm(self) -> None:
+        """One timer, moved only when it would come too late: deadlines move with every frame."""
+        deadline = self._dialogue.timeout
+        if self._closed or deadline is None:
+            return
+        if self._timer:
+            if self._timer.when() <= deadline:
+                return
+            self._timer.cancel()
+        self._timer = self._loop.call_at(deadline, self._handle_timeout)
+
+    def _handle_timeout(self) -> None:
+        self._timer = None
+        self._dialogue.handle_timeout(self._loop.time())
+        self._drive()
+
+    def _set_voice(self, wish: SetVoice) -> None:
+        assert self._engine_session is not None
+        wished = {key: value for key, value in asdict(wish).items() if value is not None}
+        voice = replace(self._voice, **wished)
+        try:
+            self._engine_session.set_voice(voice)
+        except ValueError as error:
+            self._emit(Failure("bad_voice", str(error)))
+        else:
+            self._voice = voice
+            self._emit(VoiceChanged(asdict(voice)))
+
+    def _emit(self, event: Event) -> None:
+        self.events.emit(EVENT, event)

@@ -1,0 +1,1 @@
+"""How a call arrives: SDP and ICE, RTP and Opus, the messages beside the audio."""
