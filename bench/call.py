@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import json
+import math
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -16,6 +17,7 @@ LEAD_SECONDS = 0.3  # of silence before a turn, as a person would leave
 REPLY_TIMEOUT = 30.0  # from the end of speech to the first sound of the answer
 REPLY_LIMIT = 300.0  # of one answer
 PAUSE_SECONDS = 0.3  # of silence after the server says that the answer is over
+DECISION_SECONDS = 0.2  # after the end of speech, in which no server has answered yet
 SILENT_SERVER_PAUSE = 2.0  # the same for a server that says nothing
 
 
@@ -114,30 +116,38 @@ async def _reply_reaches(caller: Caller, turn: _Turn, seconds: float) -> None:
 
 
 def _result(caller: Caller, turn: _Turn, following: _Turn | None) -> TurnResult:
-    until = following.end if following else float("inf")
-
-    def events(kind: str) -> list[dict[str, object]]:
-        return [e for at, e in caller.events if turn.onset <= at < until and e["type"] == kind]
-
-    first = caller.ear.first_audible(turn.end)
-    if following and first is not None and first >= following.end:
-        first = None
-    replies = events("reply.ended")
-    stop = caller.ear.falls_silent(following.onset, 0.2) if following and first else None
+    until = following.end if following else math.inf
+    # The server may have heard several turns in one: whatever began before the next was said.
+    numbers = {
+        event["turn"]
+        for at, event in caller.events
+        if event["type"] == "user.started"
+        and turn.onset <= at < (following.onset if following else math.inf)
+    }
+    events = [event for _, event in caller.events if event.get("turn") in numbers]
+    replies = [event for event in events if event["type"] == "reply.ended"]
+    heard = [e["text"] for e in events if e["type"] == "user.transcript" and e["final"]]
     interrupted = any(reply["interrupted"] for reply in replies)
-    last = stop if interrupted else caller.ear.falls_silent(first, 2.0) if first else None
+    first = caller.ear.first_audible(turn.end)
+    # The answer to an interruption comes no sooner than its end of turn is decided.
+    last = caller.ear.last_audible(turn.end, until + DECISION_SECONDS)
+    if first is None or last is None or first > until:
+        first = last = None
+    stopped = following and last and interrupted and last < until + DECISION_SECONDS / 2
     return TurnResult(
-        transcript=" ".join(str(e["text"]) for e in events("user.transcript") if e["final"]),
-        reply=" ".join(str(reply["heard"]).strip() for reply in replies),
-        first_audio_ms=round(1000 * (first - turn.end), 1) if first else None,
-        reply_seconds=round((last or caller.ear.last_audible(first) or first) - first, 3)
-        if first
-        else 0.0,
+        transcript=" ".join(heard),
+        reply=" ".join(reply["heard"].strip() for reply in replies),
+        first_audio_ms=_milliseconds(first - turn.end) if first else None,
+        reply_seconds=round(last - first, 3) if first and last else 0.0,
         interrupted=interrupted,
-        stop_ms=round(1000 * (stop - following.onset), 1)
-        if following and stop and interrupted
+        stop_ms=_milliseconds(max(0.0, last - following.onset))
+        if following and last and stopped
         else None,
     )
+
+
+def _milliseconds(seconds: float) -> float:
+    return round(1000 * seconds, 1)
 
 
 def main(args: argparse.Namespace) -> int:

@@ -6,6 +6,7 @@ before it, whichever is later.
 """
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -87,21 +88,9 @@ class Ear:
         """When the first sound after `since` began, in loop time."""
         return next((begin for begin, _ in self._audible if begin >= since), None)
 
-    def last_audible(self, since: float) -> float | None:
-        """When the last sound after `since` ended."""
-        last = self._audible[-1][1] if self._audible else since
-        return last if last > since else None
-
-    def falls_silent(self, since: float, pause: float) -> float | None:
-        """When the sound that goes on at `since` ended: the first pause of so many seconds."""
-        end = since
-        for begin, finish in self._audible:
-            if finish <= since:
-                continue
-            if begin - end > pause:
-                return end
-            end = finish
-        return end if self._clock() - end > pause else None
+    def last_audible(self, since: float, until: float = math.inf) -> float | None:
+        """When the last sound between the two ended; None if there was none."""
+        return next((e for _, e in reversed(self._audible) if since < e <= until), None)
 
     def recording(self) -> Samples:
         """All that was heard, as a recording that begins with the call."""

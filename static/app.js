@@ -1,0 +1,233 @@
+// The page: puts the call, the captions, the meters and the controls together.
+
+import { Captions } from "./captions.js";
+import { WebRtcCall } from "./call.js";
+import { Meter } from "./meter.js";
+import { obstacle, openMicrophone } from "./microphone.js";
+import { Muggu } from "./muggu.js";
+import { CallProblem, describe } from "./problems.js";
+import { VoicePanel } from "./voice.js";
+
+const PING_MS = 2000;
+const NOTICE_MS = 8000;
+const ANNOUNCED = 20; // sentences a screen reader can go back to
+
+const STATES = {
+  listening: "Listening",
+  user_speaking: "You are speaking",
+  endpointing: "Finished?",
+  thinking: "Thinking",
+  speaking: "Vaani is speaking",
+};
+
+const $ = (id) => document.getElementById(id);
+
+let call = null;          // the call in progress, from the click until it has ended
+let state = "idle";       // idle, connecting, or a `state` of the server
+let sessionId = null;     // whose captions are on show
+let rtt = null;           // milliseconds, of the last ping
+let lastProblem = null;
+let microphone = null;
+let context = null;       // the AudioContext of the meters
+let meters = { mic: null, reply: null };
+let pingTimer = 0;
+let noticeTimer = 0;
+
+const levels = () => ({ mic: meters.mic?.level() ?? 0, reply: meters.reply?.level() ?? 0 });
+const captions = new Captions($("captions"), announce);
+const voice = new VoicePanel($("voice").querySelector("fieldset"),
+  (part) => call?.send({ type: "voice.set", voice: part }));
+const muggu = new Muggu($("muggu"), levels);
+
+// What tests and the curious may read.
+window.vaani = {
+  get call() { return call; },
+  get levels() { return levels(); },
+  get state() { return state; },
+  get sessionId() { return sessionId; },
+  get transcript() { return structuredClone(captions.turns); },
+  get voice() { return { ...voice.voice }; },
+  get rtt() { return rtt; },
+  get problem() { return lastProblem && { code: lastProblem.code, ...describe(lastProblem) }; },
+};
+
+async function start() {
+  dismiss();
+  setState("connecting");
+  const mine = new WebRtcCall();
+  call = mine;
+  // Made in the click: Safari lets neither sound nor an AudioContext begin at any other time.
+  context = new AudioContext();
+  context.resume();
+
+  mine.addEventListener("remote", ({ detail }) => play(detail));
+  mine.addEventListener("message", ({ detail }) => receive(detail));
+  mine.addEventListener("open", () => {
+    ping();
+    pingTimer = setInterval(ping, PING_MS);
+  });
+  mine.addEventListener("unstable", ({ detail }) => {
+    if (detail) notice("The connection is struggling …");
+    else dismiss();
+  });
+  mine.addEventListener("ended", ({ detail }) => finish(detail));
+
+  try {
+    const stream = await openMicrophone();
+    if (call !== mine) { // hung up while the browser was asking
+      stop(stream);
+      return;
+    }
+    microphone = stream;
+    meters.mic = new Meter(context, stream);
+    microphone.getAudioTracks()[0].onended = () => notice("The microphone was unplugged or switched off.");
+    await mine.start(stream);
+  } catch (error) {
+    if (call === mine) finish(error);
+  }
+}
+
+function play(stream) {
+  meters.reply = new Meter(context, stream);
+  const audio = $("remote"); // an element, because echo cancellers listen to what elements play
+  audio.srcObject = stream;
+  audio.play().catch(() => {
+    if (!call) return;
+    notice("Your browser holds the sound back. Press anywhere to hear Vaani.");
+    addEventListener("pointerdown", () => audio.play().then(dismiss, () => {}), { once: true });
+  });
+}
+
+function receive(message) {
+  captions.receive(message);
+  switch (message.type) {
+    case "session.started":
+      if (message.session_id !== sessionId) captions.clear();
+      sessionId = message.session_id;
+      $("engine").textContent = message.engine;
+      $("connection").hidden = false;
+      voice.offer(message);
+      voice.enabled = true;
+      $("voice").hidden = false;
+      announce("Connected. Vaani is listening.");
+      break;
+    case "state":
+      setState(message.state);
+      break;
+    case "voice.changed":
+      voice.show(message.voice);
+      break;
+    case "error":
+      voice.revert();
+      notice(message.message);
+      break;
+    case "pong":
+      rtt = performance.now() - message.t;
+      $("rtt").textContent = `${Math.round(rtt)} ms`;
+      break;
+  }
+}
+
+function ping() {
+  call?.send({ type: "ping", t: performance.now() });
+}
+
+/** Everything back to how it was before the call; `problem` says why, null needs no words. */
+function finish(problem) {
+  call = null;
+  clearInterval(pingTimer);
+  stop(microphone);
+  microphone = null;
+  $("remote").srcObject = null;
+  context.close();
+  meters = { mic: null, reply: null };
+  rtt = null;
+  voice.enabled = false;
+  $("connection").hidden = true;
+  $("mute").setAttribute("aria-pressed", "false");
+  setState("idle");
+  dismiss();
+  if (problem) report(problem);
+  else announce("The call has ended.");
+}
+
+function stop(stream) {
+  for (const track of stream?.getTracks() ?? []) track.stop();
+}
+
+function setState(next) {
+  state = next;
+  const phase = next === "idle" || next === "connecting" ? next : "live";
+  document.body.dataset.phase = phase;
+  document.body.dataset.state = next;
+  muggu.state = next;
+  $("interrupt").disabled = next !== "speaking" && next !== "thinking";
+  $("call-label").textContent = { idle: "Call", connecting: "Cancel", live: "Hang up" }[phase];
+  if (next === "idle") $("state").textContent = "Press to call, then simply talk";
+  else if (next === "connecting") $("state").textContent = "Connecting …";
+  else $("state").textContent = STATES[next] ?? "";
+}
+
+/** Words that stay until the next call. */
+function report(problem) {
+  lastProblem = problem instanceof CallProblem ? problem : new CallProblem("refused", problem.message);
+  const { title, advice } = describe(lastProblem);
+  const heading = document.createElement("strong");
+  heading.textContent = title;
+  $("problem").replaceChildren(heading, ` ${advice}`);
+}
+
+/** Words in passing, during a call. */
+function notice(text) {
+  $("problem").replaceChildren(text);
+  clearTimeout(noticeTimer);
+  noticeTimer = setTimeout(dismiss, NOTICE_MS);
+}
+
+function dismiss() {
+  clearTimeout(noticeTimer);
+  lastProblem = null;
+  $("problem").replaceChildren();
+}
+
+/** For screen readers: whole sentences only, since a live region that changes with every word or
+    state would talk over the call. */
+function announce(sentence) {
+  const line = document.createElement("p");
+  line.textContent = sentence;
+  $("announcer").append(line);
+  if ($("announcer").childElementCount > ANNOUNCED) $("announcer").firstElementChild.remove();
+}
+
+function drawMeters() {
+  const now = levels();
+  document.querySelector(".meter.caller i").style.transform = `scaleX(${now.mic})`;
+  document.querySelector(".meter.vaani i").style.transform = `scaleX(${now.reply})`;
+  requestAnimationFrame(drawMeters);
+}
+
+$("call").addEventListener("click", () => {
+  if (!call) start();
+  else if (state === "connecting" && !microphone) finish(null); // still asking for the microphone
+  else call.hangUp();
+});
+
+$("interrupt").addEventListener("click", () => call?.send({ type: "interrupt" }));
+
+$("mute").addEventListener("click", () => {
+  const muted = $("mute").getAttribute("aria-pressed") !== "true";
+  $("mute").setAttribute("aria-pressed", String(muted));
+  for (const track of microphone?.getAudioTracks() ?? []) track.enabled = !muted;
+});
+
+addEventListener("pagehide", () => call?.hangUp());
+
+if (matchMedia("(max-width: 760px)").matches) $("voice").open = false;
+
+const impossible = obstacle();
+if (impossible) {
+  document.body.dataset.phase = "impossible"; // takes the Call button away: it would do nothing
+  report(impossible);
+  $("state").textContent = "";
+}
+drawMeters();

@@ -1,0 +1,108 @@
+// The conversation as text. The model is an array of turns, the view an ordered list: an entry is
+// made when somebody starts to speak and is written in place from then on.
+
+export class Captions {
+  /** Turns in order: {turn, user: {text, final}, reply: {text, heard, ended, interrupted}}. */
+  turns = [];
+  #list;
+  #announce;
+
+  /** `list` is the visible <ol>; `announce` is told whole sentences, for screen readers. */
+  constructor(list, announce) {
+    this.#list = list;
+    this.#announce = announce;
+  }
+
+  clear() {
+    this.turns.length = 0;
+    this.#list.replaceChildren();
+  }
+
+  /** Takes any message of the call; those that are not about words are ignored. */
+  receive(message) {
+    const handler = this.#handlers[message.type];
+    if (!handler) return;
+    const stick = this.#atBottom();
+    handler(this.#turn(message.turn), message);
+    if (stick) this.#list.scrollTop = this.#list.scrollHeight;
+  }
+
+  #handlers = {
+    "user.started": (turn) => {
+      this.#entry(turn, "user").classList.add("pending");
+    },
+    "user.transcript": (turn, { text, final }) => {
+      turn.user = { text, final };
+      if (!text) return;
+      const entry = this.#entry(turn, "user");
+      entry.classList.toggle("pending", !final);
+      words(entry).textContent = text;
+      if (final) this.#announce(`You: ${text}`);
+    },
+    "reply.started": (turn) => {
+      this.#settleUser(turn);
+      this.#entry(turn, "reply");
+    },
+    "reply.text": (turn, { text }) => {
+      turn.reply ??= { text: "", heard: "", ended: false, interrupted: false };
+      turn.reply.text += text;
+      words(this.#entry(turn, "reply")).append(span("fresh", text));
+    },
+    "reply.ended": (turn, { text, heard, interrupted }) => {
+      this.#settleUser(turn);
+      turn.reply = { text, heard, ended: true, interrupted };
+      const entry = this.#entry(turn, "reply");
+      if (!text) return entry.remove();
+      entry.classList.toggle("interrupted", interrupted);
+      const unheard = text.slice(heard.length);
+      words(entry).replaceChildren(heard);
+      if (unheard.trim()) words(entry).append(span("unheard", unheard));
+      this.#announce(`Vaani: ${heard}${interrupted ? " … interrupted" : ""}`);
+    },
+  };
+
+  #turn(number) {
+    let turn = this.turns.find((known) => known.turn === number);
+    if (!turn) {
+      turn = { turn: number, user: null, reply: null };
+      this.turns.push(turn);
+    }
+    return turn;
+  }
+
+  /** The list entry of one side of a turn, made at its first use. */
+  #entry(turn, side) {
+    const key = `${turn.turn}-${side}`;
+    const known = this.#list.querySelector(`[data-key="${key}"]`);
+    if (known) return known;
+    const entry = document.createElement("li");
+    entry.className = side;
+    entry.dataset.key = key;
+    entry.append(span("who", side === "user" ? "You" : "Vaani"), span("words"));
+    this.#list.append(entry);
+    return entry;
+  }
+
+  /** An engine that does not transcribe leaves the caller's entry empty: it goes. */
+  #settleUser(turn) {
+    const entry = this.#list.querySelector(`[data-key="${turn.turn}-user"]`);
+    entry?.classList.remove("pending");
+    if (entry && !turn.user?.text) entry.remove();
+  }
+
+  #atBottom() {
+    const { scrollHeight, scrollTop, clientHeight } = this.#list;
+    return scrollHeight - scrollTop - clientHeight < 40;
+  }
+}
+
+function words(entry) {
+  return entry.querySelector(".words");
+}
+
+function span(className, text = "") {
+  const element = document.createElement("span");
+  element.className = className;
+  element.textContent = text;
+  return element;
+}

@@ -1,0 +1,63 @@
+"""The configuration as a whole, and the file that documents it."""
+
+from pathlib import Path
+
+import pytest
+
+from server.config import Config
+from server.settings import MASK, SettingsError, load
+
+ROOT = Path(__file__).parents[2]
+DEFAULT = ROOT / "configs" / "default.yaml"
+
+
+def test_default_yaml_is_the_defaults_in_code_and_names_every_key() -> None:
+    config, provenance = load(Config, DEFAULT, {}, ())
+    assert config == Config()
+    assert [key for key, setting in provenance.items() if setting.source == "default"] == []
+
+
+def test_default_yaml_explains_every_key() -> None:
+    lines = DEFAULT.read_text(encoding="utf-8").splitlines()
+    _, provenance = load(Config, DEFAULT, {}, ())
+    for key, setting in provenance.items():
+        line = lines[int(setting.source.rpartition(":")[2]) - 1]
+        assert line.strip().startswith(f"{key.rpartition('.')[2]}:")
+        assert " # " in line or line.endswith(">-"), f"{key} has no comment"
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "configs").rglob("*.yaml")), ids=lambda p: p.stem)
+def test_every_profile_loads(file: Path) -> None:
+    load(Config, file, {}, ())
+
+
+def test_every_section_can_be_set() -> None:
+    overrides = (
+        "server.log_level=debug",
+        "engine.llm.api_key=0123",
+        "vad.detector=energy",
+        "endpointing.min_delay=0.3",
+        "interruption.enabled=no",
+        "session.reply_timeout=5",
+        "webrtc.ice_servers=[{urls: ['turn:h'], username: u, credential: hunter2}]",
+    )
+    config, provenance = load(Config, None, {"VAANI_ENGINE__VOICE__LANGUAGE": "no"}, overrides)
+    assert config.server.log_level == "debug"
+    assert config.engine.voice.language == "no"
+    assert config.engine.llm.api_key == "0123"
+    assert config.vad.detector == "energy"
+    assert config.endpointing.min_delay == 0.3
+    assert config.interruption.enabled is False
+    assert config.session.reply_timeout == 5.0
+    assert config.webrtc.ice_servers[0].credential == "hunter2"
+    assert provenance["webrtc.ice_servers"].value == [
+        {"urls": ["turn:h"], "username": "u", "credential": MASK}
+    ]
+
+
+@pytest.mark.parametrize(
+    "override", ["server.port=-1", "server.port=65536", "server.max_sessions=0"]
+)
+def test_values_out_of_range_are_refused(override: str) -> None:
+    with pytest.raises(SettingsError, match=r"should be (greater|less) than or equal to"):
+        load(Config, None, {}, (override,))
