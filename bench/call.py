@@ -13,7 +13,6 @@ from bench.audio import AudioFileError, read_audio, speech_span, write_audio
 from bench.caller import RATE, Caller, CallFailed, connect
 from media.frames import Samples
 
-LEAD_SECONDS = 0.3  # of silence before a turn, as a person would leave
 REPLY_TIMEOUT = 30.0  # from the end of speech to the first sound of the answer
 REPLY_LIMIT = 300.0  # of one answer
 PAUSE_SECONDS = 0.3  # of silence after the server says that the answer is over
@@ -68,6 +67,21 @@ async def make_call(
             for turn, following in zip(turns, [*turns[1:], None], strict=True)
         ]
         return CallResult(round(1000 * caller.setup_seconds, 1), results), caller.ear.recording()
+
+
+async def say_and_listen(
+    caller: Caller, samples: Samples, hang_up_after: float | None = None
+) -> TurnResult:
+    """One turn of a call that is up: say it, hear the answer to its end or so many seconds of it.
+
+    Raises CallFailed.
+    """
+    turn = await _start_turn(caller, samples)
+    if hang_up_after is None:
+        await _reply_ends(caller, turn)
+    else:
+        await _reply_reaches(caller, turn, hang_up_after)
+    return _result(caller, turn, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +167,7 @@ def _milliseconds(seconds: float) -> float:
 def main(args: argparse.Namespace) -> int:
     """Run the command line's call; returns the exit code."""
     try:
-        inputs = [_readable(path) for path in args.inputs]
+        inputs = [read_speech(path) for path in args.inputs]
         result, heard = asyncio.run(make_call(args.url, inputs, args.interrupt_after))
         write_audio(args.output, heard, RATE)
     except (AudioFileError, CallFailed) as error:
@@ -171,7 +185,8 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
-def _readable(path: Path) -> Samples:
+def read_speech(path: Path) -> Samples:
+    """A recording to say, mono at RATE Hz. Raises AudioFileError, also when it is silent."""
     samples = read_audio(path, RATE)
     try:
         speech_span(samples, RATE)

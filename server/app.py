@@ -15,6 +15,7 @@ from aiohttp import web
 from inference.hosted import HostedEngine
 from server.calls import CallExists, CallRefused, Calls, UnknownCall
 from server.config import Config
+from server.metrics import process_figures
 from signaling.webrtc import OfferError
 
 logger = logging.getLogger(__name__)
@@ -118,6 +119,7 @@ async def _status(request: web.Request) -> web.Response:
             "calls": calls.status(),
             "max_sessions": request.app[CONFIG].server.max_sessions,
             "since_start": calls.metrics.snapshot(),
+            "process": process_figures(),
         }
     )
 

@@ -41,7 +41,7 @@ class Calls:
         self._config = config
         self._engine = engine
         self._calls: dict[str, _Call] = {}
-        self._opening = 0  # admitted, but not in `_calls` yet
+        self._opening = 0  # admitted, and waiting for the engine
         self._closing: set[asyncio.Task[None]] = set()
         self.metrics = Metrics(asyncio.get_running_loop().time)
 
@@ -66,9 +66,10 @@ class Calls:
             raise CallRefused(f"all {limit} calls that this server takes at once are in use")
         self._opening += 1
         try:
-            return await self._take(sdp)
+            session = await self._open_session()
         finally:
             self._opening -= 1
+        return await self._take(session, sdp)
 
     async def add_candidate(
         self, pc_id: str, line: str, mid: str | None, index: int | None
@@ -78,14 +79,13 @@ class Calls:
 
     async def hang_up(self, pc_id: str) -> None:
         """End a call and free everything it took. Raises UnknownCall."""
-        call = self._call(pc_id)
-        del self._calls[pc_id]
-        await _close(call.session, call.transport)
-        logger.info("< call %s ended after %d turns", pc_id, call.session.turn)
+        self._call(pc_id)
+        await self._end(pc_id)
 
     async def close(self) -> None:
         """End all calls."""
-        await asyncio.gather(*(self.hang_up(pc_id) for pc_id in list(self._calls)))
+        for pc_id in list(self._calls):
+            self._end(pc_id)
         await asyncio.gather(*self._closing)
 
     def status(self) -> list[dict[str, object]]:
@@ -108,7 +108,7 @@ class Calls:
         except KeyError:
             raise UnknownCall(pc_id) from None
 
-    async def _take(self, sdp: str) -> tuple[str, str]:
+    async def _open_session(self) -> Session:
         config = self._config
         try:
             session = Session(
@@ -121,33 +121,44 @@ class Calls:
         except (EngineOverloaded, EngineFailed) as error:
             self.metrics.refused += 1
             raise CallRefused(str(error)) from error
+        return session
+
+    async def _take(self, session: Session, sdp: str) -> tuple[str, str]:
         pc_id = f"pc-{secrets.token_hex(8)}"
-        end = self._ender(pc_id)
+
+        def end() -> None:
+            self._end(pc_id)
+
+        # Known from here on, so that whatever ends it, even before it is answered, frees it.
+        transport = WebRtcTransport(session, self._config.webrtc, end)
+        self._calls[pc_id] = _Call(session, transport)
         session.on_hang_up = end
-        transport = WebRtcTransport(session, config.webrtc, end)
-        self.metrics.follow(session.events)
         try:
             answer = await transport.answer(sdp)
         except BaseException:
             # Whatever went wrong, also a client that broke off: nothing may stay behind.
-            await _close(session, transport)
+            await self._end(pc_id)
             raise
-        self._calls[pc_id] = _Call(session, transport)
+        if pc_id not in self._calls:
+            raise CallRefused("the call ended before it was answered")
+        self.metrics.follow(session.events)
         logger.info("> call %s began, %d in all", pc_id, len(self._calls))
         return pc_id, answer
 
-    def _ender(self, pc_id: str) -> Callable[[], None]:
-        """Hangs up from a callback, which cannot wait, once."""
+    def _end(self, pc_id: str) -> "asyncio.Future[None]":
+        """Hang up, once, in a task of its own: callbacks cannot wait, requests may be cancelled."""
+        call = self._calls.pop(pc_id, None)
+        if call is None:
+            return asyncio.gather()
+        task = asyncio.create_task(_close(pc_id, call))
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+        return asyncio.shield(task)
 
-        def end() -> None:
-            if pc_id in self._calls:
-                task = asyncio.create_task(self.hang_up(pc_id))
-                self._closing.add(task)
-                task.add_done_callback(self._closing.discard)
 
-        return end
-
-
-async def _close(session: Session, transport: WebRtcTransport) -> None:
-    await transport.close()
-    await session.close()
+async def _close(pc_id: str, call: _Call) -> None:
+    try:
+        await call.transport.close()
+    finally:
+        await call.session.close()
+    logger.info("< call %s ended after %d turns", pc_id, call.session.turn)

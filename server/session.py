@@ -222,6 +222,10 @@ class Session:
         except EngineFailed as error:
             logger.warning("session %s turn %d: %s", self.id, turn, error)
             self._dialogue.fail_reply(turn, str(error))
+        except Exception:
+            # A bug, in us or in what the engine sent: it costs this answer, and is not lost.
+            logger.exception("session %s turn %d", self.id, turn)
+            self._dialogue.fail_reply(turn, "the answer could not be handled")
         self._drive()
 
     # What the conversation decides
@@ -283,4 +287,8 @@ class Session:
             self._emit(VoiceChanged(asdict(voice)))
 
     def _emit(self, event: Event) -> None:
-        self.events.emit(EVENT, event)
+        try:
+            self.events.emit(EVENT, event)
+        except Exception:
+            # A listener's bug; what the conversation decided besides is still to be done.
+            logger.exception("session %s: a listener failed at %s", self.id, event.type)

@@ -9,6 +9,7 @@ An event goes out as {"type": ..., and its fields}; `media.events` lists them. A
 """
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -62,16 +63,15 @@ def decode_message(text: str) -> ClientMessage:
     if len(text) > MAX_MESSAGE:
         raise MessageError(f"a message has at most {MAX_MESSAGE} characters, this has {len(text)}")
     try:
-        message = json.loads(text)
+        message = json.loads(text, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
         raise MessageError(f"not JSON: {error}") from None
     if not isinstance(message, dict):
         raise MessageError('a message is a JSON object with a "type"')
-    decode = _DECODERS.get(message.get("type"))  # type: ignore[arg-type]
-    if decode is None:
-        known = ", ".join(_DECODERS)
-        raise MessageError(f"unknown type {message.get('type')!r}: known are {known}")
-    return decode(message)
+    kind = message.get("type")
+    if not isinstance(kind, str) or kind not in _DECODERS:
+        raise MessageError(f"unknown type {kind!r}: known are {', '.join(_DECODERS)}")
+    return _DECODERS[kind](message)
 
 
 def _set_voice(message: dict[str, Any]) -> SetVoice:
@@ -80,10 +80,12 @@ def _set_voice(message: dict[str, Any]) -> SetVoice:
         raise MessageError('voice.set needs "voice": an object')
     unknown = set(voice) - {"name", "emotion", "rate", "language"}
     if unknown:
-        raise MessageError(f"voice has no {', '.join(sorted(unknown))}")
+        raise MessageError(f"voice has no {', '.join(map(repr, sorted(unknown)))}")
     for key in ("name", "emotion", "language"):
-        if not isinstance(voice.get(key), str | None):
-            raise MessageError(f"voice.{key} must be a string")
+        value = voice.get(key)
+        # Half a surrogate pair is a string to JSON, but nothing that can be sent on as UTF-8.
+        if value is not None and not (isinstance(value, str) and value.isprintable()):
+            raise MessageError(f"voice.{key} must be a printable string")
     rate = voice.get("rate")
     if rate is not None and not (_is_number(rate) and 0.25 <= rate <= 4):
         raise MessageError("voice.rate must be a number from 0.25 to 4")
@@ -97,7 +99,13 @@ def _ping(message: dict[str, Any]) -> Ping:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    if isinstance(value, int):
+        return not isinstance(value, bool)
+    return isinstance(value, float) and math.isfinite(value)
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not a value")
 
 
 _DECODERS: dict[str, Callable[[dict[str, Any]], ClientMessage]] = {

@@ -18,8 +18,8 @@ MAX_FRAME_SECONDS = 0.12  # the longest packet RFC 6716 allows
 MAX_PACKET_BYTES = 1276  # RFC 6716, 3.4: 1275 bytes of frame and the table of contents byte
 
 _APPLICATION_VOIP = 2048
-_SET_BITRATE, _SET_VBR, _SET_COMPLEXITY, _SET_INBAND_FEC = 4002, 4006, 4010, 4012
-_SET_PACKET_LOSS, _SET_DTX, _SET_SIGNAL = 4014, 4016, 4024
+_SET_BITRATE, _SET_COMPLEXITY, _SET_SIGNAL = 4002, 4010, 4024
+_SET_INBAND_FEC, _SET_PACKET_LOSS = 4012, 4014
 _SIGNAL_VOICE = 3001
 
 
@@ -56,6 +56,8 @@ def _library() -> ctypes.CDLL:
         ctypes.c_int,
         ctypes.c_int,
     ]
+    # The value that follows is variadic, which some platforms pass differently.
+    opus.opus_encoder_ctl.argtypes = [ctypes.c_void_p, ctypes.c_int]
     opus.opus_packet_get_nb_samples.argtypes = [ctypes.c_char_p, ctypes.c_int32, ctypes.c_int32]
     return opus
 
@@ -72,9 +74,13 @@ def packet_samples(packet: bytes, rate: int) -> int:
 
 
 class OpusEncoder:
-    """Mono voice at `rate` Hz (8, 12, 16, 24 or 48 kHz) to packets of `bitrate` bit/s."""
+    """Mono voice at `rate` Hz (8, 12, 16, 24 or 48 kHz) to packets of `bitrate` bit/s.
 
-    def __init__(self, rate: int, bitrate: int = 32_000) -> None:
+    With `expected_loss` in percent, packets carry the one before them again (in-band FEC), worse
+    the less loss is expected, in the same bitrate.
+    """
+
+    def __init__(self, rate: int, bitrate: int = 32_000, expected_loss: int = 0) -> None:
         self._opus = _library()
         error = ctypes.c_int()
         self._state = self._opus.opus_encoder_create(
@@ -87,12 +93,10 @@ class OpusEncoder:
             # 5 of 10: 131 us a frame at 24 kHz; the rest buys nothing one hears in a voice.
             (_SET_COMPLEXITY, 5),
             (_SET_SIGNAL, _SIGNAL_VOICE),
+            (_SET_INBAND_FEC, int(expected_loss > 0)),
+            (_SET_PACKET_LOSS, expected_loss),
         ):
-            _checked(
-                self._opus.opus_encoder_ctl(
-                    ctypes.c_void_p(self._state), ctypes.c_int(request), ctypes.c_int32(value)
-                )
-            )
+            _checked(self._opus.opus_encoder_ctl(self._state, request, ctypes.c_int32(value)))
 
     def encode(self, samples: Samples) -> bytes:
         """One packet from one frame of 2.5, 5, 10, 20, 40 or 60 ms. Raises OpusError."""
@@ -122,6 +126,8 @@ class OpusDecoder:
 
     def decode(self, packet: bytes) -> Samples:
         """The samples of a packet. Raises OpusError; the decoder stays usable."""
+        if not packet:
+            raise OpusError("an empty packet")  # libopus would take it for a lost one
         return self._decode(packet, len(self._pcm), fec=False)
 
     def conceal(self, samples: int, following: bytes | None = None) -> Samples:

@@ -14,7 +14,7 @@ from aiortc.rtp import RtpPacket
 
 from media.frames import Samples, frame_length, silence
 from media.jitter_buffer import Arrived, Gap, JitterBuffer, Lost
-from signaling.opus import OpusDecoder, OpusError
+from signaling.opus import OpusDecoder, OpusError, packet_samples
 
 _JITTER_BUFFER = "_RTCRtpReceiver__jitter_buffer"
 
@@ -48,8 +48,7 @@ class OpusReceiver:
         self.packets += 1
         self.last_packet = self._loop.time()
         if packet.payload:
-            self._buffer.add(packet.sequence_number, packet.timestamp, packet.payload)
-            self._release()
+            self._take(packet)
         return False, None
 
     def close(self) -> None:
@@ -57,6 +56,17 @@ class OpusReceiver:
         if self._timer:
             self._timer.cancel()
             self._timer = None
+
+    def _take(self, packet: RtpPacket) -> None:
+        try:
+            samples = packet_samples(packet.payload, self._rate)
+        except OpusError:
+            return  # as good as lost, and concealed like it
+        if samples != self._packet_samples:
+            self._packet_samples = samples
+            self._buffer.set_duration(samples / self._rate)
+        self._buffer.add(packet.sequence_number, packet.timestamp, packet.payload)
+        self._release()
 
     def _release(self) -> None:
         self.close()
@@ -69,11 +79,7 @@ class OpusReceiver:
         try:
             match item:
                 case Arrived(payload):
-                    samples = self._decoder.decode(payload)
-                    if len(samples) != self._packet_samples:
-                        self._packet_samples = len(samples)
-                        self._buffer.set_duration(len(samples) / self._rate)
-                    return samples
+                    return self._decoder.decode(payload)
                 case Lost(following):
                     return self._decoder.conceal(self._packet_samples, following)
                 case Gap(seconds):

@@ -15,6 +15,7 @@ from aiortc import (
     RTCDataChannel,
     RTCIceServer,
     RTCPeerConnection,
+    RTCRtpSender,
     RTCSessionDescription,
 )
 from aiortc.mediastreams import MediaStreamError
@@ -54,6 +55,13 @@ class WebRtcSettings:
     bitrate: int = 32_000  # bit/s of the voice sent
     connect_timeout: float = 15.0  # an offer whose media never comes is forgotten
     silence_timeout: float = 10.0  # without a packet or a message the caller is gone
+
+
+_OPUS = [
+    codec
+    for codec in RTCRtpSender.getCapabilities("audio").codecs
+    if codec.mimeType.lower() == "audio/opus"
+]
 
 
 class OfferError(ValueError):
@@ -123,14 +131,19 @@ class WebRtcTransport:
     async def answer(self, offer: str) -> str:
         """The SDP answer to an SDP offer. Raises OfferError; then `close` is still to be called."""
         _check(offer)
+        voice = self._pc.addTransceiver(self._track, "sendrecv")
+        voice.setCodecPreferences(_OPUS)
         try:
             await self._pc.setRemoteDescription(RTCSessionDescription(offer, "offer"))
         except Exception as error:
             # aiortc raises whatever its parser trips over: all of it is the offer's fault.
             raise OfferError(f"the offer cannot be used: {error!r}") from error
         if self._receiver is None:
-            raise OfferError("the offer has no audio that can be received and sent (Opus)")
-        self._pc.addTrack(self._track)
+            raise OfferError("the offer has no audio that can be received")
+        for transceiver in self._pc.getTransceivers():
+            # Nobody would take video or a second voice from aiortc's queues, which have no end.
+            if transceiver is not voice:
+                transceiver.direction = "inactive"
         use_addresses(self._pc, self._settings.host_addresses or default_addresses())
         await self._pc.setLocalDescription(await self._pc.createAnswer())
         self._call.start()
@@ -145,6 +158,8 @@ class WebRtcTransport:
             candidate = candidate_from_sdp(line)
         except (AssertionError, IndexError, ValueError) as error:
             raise OfferError(f"not an ICE candidate: {line[:100]!r}") from error
+        if mid is None and index is None:
+            raise OfferError("an ICE candidate needs the mid or the index of its media")
         candidate.sdpMid, candidate.sdpMLineIndex = mid, index
         await self._pc.addIceCandidate(candidate)
 
@@ -243,6 +258,8 @@ def _check(offer: str) -> None:
     audio = [m for m in media if m.kind == "audio"]
     if not audio:
         raise OfferError("the offer has no audio: add a microphone track before the offer")
+    if not any(codec.mimeType.lower() == "audio/opus" for m in audio for codec in m.rtp.codecs):
+        raise OfferError("the offer's audio is not Opus, which is all that is spoken here")
 
 
 def _ask_for_fec(sdp: str) -> str:

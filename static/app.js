@@ -10,12 +10,13 @@ import { VoicePanel } from "./voice.js";
 
 const PING_MS = 2000;
 const NOTICE_MS = 8000;
+const METER_MS = 50;
 const ANNOUNCED = 20; // sentences a screen reader can go back to
 
 const STATES = {
   listening: "Listening",
   user_speaking: "You are speaking",
-  endpointing: "Finished?",
+  endpointing: "A pause …",
   thinking: "Thinking",
   speaking: "Vaani is speaking",
 };
@@ -80,7 +81,8 @@ async function start() {
     }
     microphone = stream;
     meters.mic = new Meter(context, stream);
-    microphone.getAudioTracks()[0].onended = () => notice("The microphone was unplugged or switched off.");
+    microphone.getAudioTracks()[0].onended =
+      () => notice("The microphone was unplugged or switched off.");
     await mine.start(stream);
   } catch (error) {
     if (call === mine) finish(error);
@@ -106,9 +108,8 @@ function receive(message) {
       sessionId = message.session_id;
       $("engine").textContent = message.engine;
       $("connection").hidden = false;
-      voice.offer(message);
+      $("voice").hidden = !voice.offer(message);
       voice.enabled = true;
-      $("voice").hidden = false;
       announce("Connected. Vaani is listening.");
       break;
     case "state":
@@ -170,7 +171,9 @@ function setState(next) {
 
 /** Words that stay until the next call. */
 function report(problem) {
-  lastProblem = problem instanceof CallProblem ? problem : new CallProblem("refused", problem.message);
+  lastProblem = problem instanceof CallProblem
+    ? problem
+    : new CallProblem("refused", problem.message);
   const { title, advice } = describe(lastProblem);
   const heading = document.createElement("strong");
   heading.textContent = title;
@@ -203,7 +206,6 @@ function drawMeters() {
   const now = levels();
   document.querySelector(".meter.caller i").style.transform = `scaleX(${now.mic})`;
   document.querySelector(".meter.vaani i").style.transform = `scaleX(${now.reply})`;
-  requestAnimationFrame(drawMeters);
 }
 
 $("call").addEventListener("click", () => {
@@ -222,7 +224,8 @@ $("mute").addEventListener("click", () => {
 
 addEventListener("pagehide", () => call?.hangUp());
 
-if (matchMedia("(max-width: 760px)").matches) $("voice").open = false;
+// Where there is little room the captions need it more.
+if (matchMedia("(max-width: 760px), (max-height: 520px)").matches) $("voice").open = false;
 
 const impossible = obstacle();
 if (impossible) {
@@ -230,4 +233,4 @@ if (impossible) {
   report(impossible);
   $("state").textContent = "";
 }
-drawMeters();
+setInterval(drawMeters, METER_MS);

@@ -41,7 +41,6 @@ export class WebRtcCall extends EventTarget {
   }
 
   hangUp() {
-    this.send({ type: "hangup" });
     this.#end(null);
   }
 
@@ -74,13 +73,17 @@ export class WebRtcCall extends EventTarget {
     channel.onopen = () => this.#emit("open");
     channel.onmessage = ({ data }) => {
       const message = JSON.parse(data);
-      if (message.type === "error") this.#farewell = new CallProblem("closed", message.message);
-      else if (message.type === "state") {
-        this.#farewell = message.state === "closed" ? this.#farewell ?? new CallProblem("closed") : null;
-      }
+      this.#noteFarewell(message);
       this.#emit("message", message);
     };
     channel.onclose = () => this.#end(this.#farewell ?? new CallProblem("dropped"));
+  }
+
+  /** The server says that it closes the call, and mostly, in an error just before, why. */
+  #noteFarewell({ type, state, message }) {
+    if (type === "error") this.#farewell = new CallProblem("closed", message);
+    else if (type === "state" && state === "closed") this.#farewell ??= new CallProblem("closed");
+    else if (type === "state") this.#farewell = null;
   }
 
   #trickle(candidate) {
@@ -110,7 +113,8 @@ export class WebRtcCall extends EventTarget {
       this.#emit("unstable", true);
       this.#giveUpAfter(LOST_TIMEOUT_MS, () => "dropped");
     } else if (state === "failed") {
-      this.#end(new CallProblem(this.#channel.readyState === "connecting" ? "no-media" : "dropped"));
+      const connected = this.#channel.readyState !== "connecting";
+      this.#end(new CallProblem(connected ? "dropped" : "no-media"));
     }
   }
 
@@ -124,7 +128,7 @@ export class WebRtcCall extends EventTarget {
     this.#ended = true;
     clearTimeout(this.#deadline);
     clearTimeout(this.#trickleTimer);
-    this.#leave();
+    if (problem?.code !== "closed") this.#leave();
     this.#peer?.close();
     this.#emit("ended", problem);
   }

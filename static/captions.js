@@ -41,18 +41,21 @@ export class Captions {
     },
     "reply.started": (turn) => {
       this.#settleUser(turn);
-      this.#entry(turn, "reply");
+      this.#entry(turn, "reply").classList.add("pending");
     },
     "reply.text": (turn, { text }) => {
       turn.reply ??= { text: "", heard: "", ended: false, interrupted: false };
       turn.reply.text += text;
-      words(this.#entry(turn, "reply")).append(span("fresh", text));
+      const entry = this.#entry(turn, "reply");
+      entry.classList.remove("pending");
+      words(entry).append(span("fresh", text));
     },
     "reply.ended": (turn, { text, heard, interrupted }) => {
       this.#settleUser(turn);
       turn.reply = { text, heard, ended: true, interrupted };
       const entry = this.#entry(turn, "reply");
       if (!text) return entry.remove();
+      entry.classList.remove("pending");
       entry.classList.toggle("interrupted", interrupted);
       const unheard = text.slice(heard.length);
       words(entry).replaceChildren(heard);

@@ -11,7 +11,11 @@ export class VoicePanel {
   constructor(fieldset, onChange) {
     const control = (name) => fieldset.querySelector(`[name="${name}"]`);
     this.#fieldset = fieldset;
-    this.#selects = { name: control("name"), emotion: control("emotion"), language: control("language") };
+    this.#selects = {
+      name: control("name"),
+      emotion: control("emotion"),
+      language: control("language"),
+    };
     this.#rate = control("rate");
     this.#rateText = fieldset.querySelector("output");
     for (const [key, select] of Object.entries(this.#selects)) {
@@ -21,12 +25,13 @@ export class VoicePanel {
     this.#rate.addEventListener("change", () => onChange({ rate: Number(this.#rate.value) }));
   }
 
-  /** Fills the controls from `session.started`; what the engine has no choice of is hidden. */
+  /** Fills the controls from `session.started`, hides what offers no choice; true if any does. */
   offer({ voices, emotions, languages, voice }) {
     fill(this.#selects.name, voices.map(({ name, label }) => [name, label]));
     fill(this.#selects.emotion, emotions.map((name) => [name, capital(name)]));
     fill(this.#selects.language, languages.map((tag) => [tag, languageName(tag)]));
     this.show(voice);
+    return voices.length + emotions.length + languages.length > 0;
   }
 
   show(voice) {
