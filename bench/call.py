@@ -84,6 +84,18 @@ async def say_and_listen(
     return _result(caller, turn, None)
 
 
+async def interrupt(caller: Caller, question: Samples, after: float, words: Samples) -> TurnResult:
+    """Ask, say `words` so many seconds into the answer, and see what becomes of the answer.
+
+    Raises CallFailed.
+    """
+    turn = await _start_turn(caller, question)
+    await _reply_reaches(caller, turn, after)
+    following = await _start_turn(caller, words)
+    await asyncio.sleep(following.end + DECISION_SECONDS - asyncio.get_running_loop().time())
+    return _result(caller, turn, following)
+
+
 @dataclass(frozen=True, slots=True)
 class _Turn:
     """When the caller's speech began and ended, in loop time."""
@@ -104,18 +116,19 @@ async def _reply_ends(caller: Caller, turn: _Turn) -> None:
 
     def ended() -> bool:
         last = caller.ear.last_audible(turn.end)
-        if last is None:
-            return False
-        quiet = clock() - last
-        replies = caller.events_since(turn.end, "reply.ended")
-        state = next((e["state"] for _, e in reversed(caller.events) if e["type"] == "state"), None)
-        if state is None:
-            return quiet > SILENT_SERVER_PAUSE
-        return state == "listening" and bool(replies) and quiet > PAUSE_SECONDS
+        states = [(at, e["state"]) for at, e in caller.events if e["type"] == "state"]
+        if not states:
+            return last is not None and clock() - last > SILENT_SERVER_PAUSE
+        # An answer may also be silence: "stop" wants none.
+        answered = any(at >= turn.end and state == "thinking" for at, state in states)
+        at, state = states[-1]
+        quiet = clock() - max(last or at, at) > PAUSE_SECONDS
+        return answered and state == "listening" and quiet
 
-    await caller.until(
-        lambda: caller.ear.first_audible(turn.end), REPLY_TIMEOUT, "no answer was heard"
-    )
+    def begun() -> bool:
+        return caller.ear.first_audible(turn.end) is not None or ended()
+
+    await caller.until(begun, REPLY_TIMEOUT, "no answer was heard")
     await caller.until(ended, REPLY_LIMIT, "the answer did not end")
 
 
