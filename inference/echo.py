@@ -1,8 +1,11 @@
-"""Engines without a model: what the caller said, played back."""
+"""Two engines without a model: one plays the caller's turn back, one plays every frame back."""
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+
+import numpy as np
 
 from inference.protocol import (
     Chunk,
@@ -16,50 +19,95 @@ from inference.protocol import (
 )
 from media.frames import AudioFrame
 
-LIVE_FRAMES = 10  # that wait to be sent back; more are late, and a live stream drops the oldest
+_PIECE_SECONDS = 0.1
+_MAX_TURN_SECONDS = 60.0
+_LOOPBACK_FRAMES = 25
+"""Half a second: a reader that pauses longer loses the oldest frames, not its latency."""
 
 
-class EchoEngine:
-    """Answers each turn with the caller's own words."""
-
-    info = EngineInfo(name="echo", mode="turn", input_rate=16_000)
-
-    async def warm_up(self) -> None:
-        """There is nothing to load."""
-
-    @asynccontextmanager
-    async def open(
-        self, voice: Voice, on_transcript: OnTranscript
-    ) -> "AsyncIterator[_EchoSession]":
-        yield _EchoSession()
+def _refuse_voice(voice: Voice) -> None:
+    if voice.name:
+        raise ValueError(f"no voice {voice.name!r}: this engine has none of its own")
 
 
-class _EchoSession:
+class EchoSession:
+    """Keeps the frames of one turn; the answer is those frames."""
+
     def __init__(self) -> None:
-        self._turn: TurnId = 0
-        self._frames: list[AudioFrame] = []
+        self._turn: TurnId = -1
+        self._frames: deque[AudioFrame] = deque()
+        self._seconds = 0.0
 
     def listen(self, turn: TurnId, frame: AudioFrame) -> None:
         if turn != self._turn:
-            self._turn, self._frames = turn, []
+            self._turn = turn
+            self._frames.clear()
+            self._seconds = 0.0
         self._frames.append(frame)
+        self._seconds += frame.seconds
+        while self._seconds > _MAX_TURN_SECONDS:
+            self._seconds -= self._frames.popleft().seconds
 
     async def respond(self, turn: TurnId) -> AsyncIterator[Chunk]:
+        frames = list(self._frames) if turn == self._turn else []
         yield Transcript(turn, "", final=True)
-        for frame in self._frames if turn == self._turn else ():
-            yield Speech(frame.samples, frame.rate)
+        if not frames:
+            return
+        rate = frames[0].rate
+        samples = np.concatenate([frame.samples for frame in frames])
+        for piece in np.array_split(samples, -(-len(samples) // round(rate * _PIECE_SECONDS))):
+            yield Speech(piece, rate)
 
     def truncate(self, turn: TurnId, heard: Heard) -> None:
-        """An echo remembers nothing."""
+        """Nothing is remembered, so nothing is forgotten."""
 
     def set_voice(self, voice: Voice) -> None:
-        """An echo has the caller's voice."""
+        _refuse_voice(voice)
+
+
+class LoopbackSession:
+    """Every frame straight back out, oldest dropped when nobody takes them."""
+
+    def __init__(self) -> None:
+        self._frames: deque[AudioFrame] = deque(maxlen=_LOOPBACK_FRAMES)
+        self._arrived = asyncio.Event()
+
+    def listen(self, turn: TurnId, frame: AudioFrame) -> None:
+        self._frames.append(frame)
+        self._arrived.set()
+
+    async def respond(self, turn: TurnId) -> AsyncIterator[Chunk]:
+        while True:
+            await self._arrived.wait()
+            self._arrived.clear()
+            while self._frames:
+                frame = self._frames.popleft()
+                yield Speech(frame.samples, frame.rate)
+
+    def truncate(self, turn: TurnId, heard: Heard) -> None:
+        """Nothing is remembered, so nothing is forgotten."""
+
+    def set_voice(self, voice: Voice) -> None:
+        _refuse_voice(voice)
+
+
+class EchoEngine:
+    """Turn mode, 16 kHz: the caller hears his own words."""
+
+    info = EngineInfo("echo", "turn", 16000)
+
+    async def warm_up(self) -> None:
+        """There is nothing to load."""
+
+    @asynccontextmanager
+    async def open(self, voice: Voice, on_transcript: OnTranscript) -> AsyncIterator[EchoSession]:
+        yield EchoSession()
 
 
 class LoopbackEngine:
-    """Stream mode: every frame straight back, for measuring all that is around an engine."""
+    """Stream mode, 24 kHz: a full-duplex engine of no delay, to measure everything around it."""
 
-    info = EngineInfo(name="loopback", mode="stream", input_rate=24_000)
+    info = EngineInfo("loopback", "stream", 24000)
 
     async def warm_up(self) -> None:
         """There is nothing to load."""
@@ -67,26 +115,5 @@ class LoopbackEngine:
     @asynccontextmanager
     async def open(
         self, voice: Voice, on_transcript: OnTranscript
-    ) -> "AsyncIterator[_LoopbackSession]":
-        yield _LoopbackSession()
-
-
-class _LoopbackSession:
-    def __init__(self) -> None:
-        self._frames: asyncio.Queue[AudioFrame] = asyncio.Queue(LIVE_FRAMES)
-
-    def listen(self, turn: TurnId, frame: AudioFrame) -> None:
-        if self._frames.full():
-            self._frames.get_nowait()
-        self._frames.put_nowait(frame)
-
-    async def respond(self, turn: TurnId) -> AsyncIterator[Chunk]:
-        while True:
-            frame = await self._frames.get()
-            yield Speech(frame.samples, frame.rate)
-
-    def truncate(self, turn: TurnId, heard: Heard) -> None:
-        """There are no turns to cut."""
-
-    def set_voice(self, voice: Voice) -> None:
-        """A loop has the caller's voice."""
+    ) -> AsyncIterator[LoopbackSession]:
+        yield LoopbackSession()

@@ -56,7 +56,11 @@ class _Slot:
     def respond(self, turn: int, writer: asyncio.StreamWriter) -> None:
         task = asyncio.create_task(self._respond(turn, writer))
         self._answers[turn] = task
-        task.add_done_callback(lambda _: self._answers.pop(turn, None))
+        task.add_done_callback(lambda task: self._forget(turn, task))
+
+    def _forget(self, turn: int, task: asyncio.Task[None]) -> None:
+        if self._answers.get(turn) is task:  # not where the turn is being answered once more
+            del self._answers[turn]
 
     async def _respond(self, turn: int, writer: asyncio.StreamWriter) -> None:
         try:
@@ -81,7 +85,10 @@ class _Slot:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await self._stack.aclose()
+        try:
+            await self._stack.aclose()
+        except Exception:
+            logger.exception("session %d was not closed well", self.number)
 
 
 async def serve(connection: socket.socket) -> None:
@@ -105,7 +112,11 @@ async def serve(connection: socket.socket) -> None:
                     del slots[slot.number]
                     await slot.close()
                 else:
-                    _handle(slot, message, writer)
+                    try:
+                        _handle(slot, message, writer)
+                    except Exception:
+                        # Whatever a model raises is one session's trouble.
+                        logger.exception("session %d %s", slot.number, message["op"])
     finally:
         for slot in slots.values():
             await slot.close()
@@ -124,8 +135,12 @@ async def _open(
     try:
         opened = engine.open(Voice(**message["voice"]), send_transcript)
         session = await stack.enter_async_context(opened)
-    except (EngineOverloaded, ValueError) as error:
-        writer.write(pack("refused", session=number, reason=str(error)))
+    except Exception as error:
+        reason = str(error)
+        if not isinstance(error, EngineOverloaded | ValueError):
+            logger.exception("no session %d", number)
+            reason = f"{type(error).__name__}: {error}"
+        writer.write(pack("refused", session=number, reason=reason))
         return
     slots[number] = _Slot(number, session, stack)
     writer.write(pack("opened", session=number))

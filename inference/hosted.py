@@ -85,6 +85,9 @@ class HostedEngine:
         if self._supervisor:
             self._supervisor.cancel()
             await asyncio.gather(self._supervisor, return_exceptions=True)
+        if self._process:  # stopped while it was waited for
+            await self._process.wait()
+            self._process = None
 
     async def warm_up(self) -> None:
         await self._ready.wait()
@@ -125,7 +128,12 @@ class HostedEngine:
         backoff = MIN_BACKOFF
         while True:
             started = loop.time()
-            reason = await self._run_host()
+            try:
+                reason = await self._run_host()
+            except Exception as error:
+                # A bug, or no process to be had now: not for ever without an engine.
+                logger.exception("engine host")
+                reason = repr(error)
             if loop.time() - started > 30:
                 backoff = MIN_BACKOFF
             logger.error("engine host ended (%s); starting it again in %.1f s", reason, backoff)
@@ -136,20 +144,24 @@ class HostedEngine:
         """Run one host process to its end; returns why it ended."""
         ours, theirs = socket.socketpair()
         with theirs:
-            self._process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                "inference.host",
-                str(theirs.fileno()),
-                pass_fds=(theirs.fileno(),),
-                stdin=asyncio.subprocess.DEVNULL,
-                start_new_session=True,  # Ctrl-C is for the server, which then ends the host
-            )
+            reader, self._writer = await asyncio.open_connection(sock=ours)
+            try:
+                self._process = process = await asyncio.create_subprocess_exec(
+                    sys.executable,
+                    "-m",
+                    "inference.host",
+                    str(theirs.fileno()),
+                    pass_fds=(theirs.fileno(),),
+                    stdin=asyncio.subprocess.DEVNULL,
+                    start_new_session=True,  # Ctrl-C is for the server, which then ends the host
+                )
+            except BaseException:
+                self._writer.close()
+                raise
         self.generation += 1
-        reader, self._writer = await asyncio.open_connection(sock=ours)
         self.send("start", settings=asdict(self._settings))
         self._pong = asyncio.get_running_loop().time() + START_TIMEOUT
-        watchdog = asyncio.create_task(self._watch(self._process))
+        watchdog = asyncio.create_task(self._watch(process))
         try:
             async for message in messages(reader):
                 self._receive(message)
@@ -159,12 +171,12 @@ class HostedEngine:
             watchdog.cancel()
             self._ready.clear()
             self._writer.close()
-            if self._process.returncode is None:
-                self._process.kill()
-            code = await self._process.wait()
-            self._process = None
             for session in self._sessions.values():
                 session.lose_host()
+            if process.returncode is None:
+                process.kill()
+            code = await process.wait()
+            self._process = None
         return f"exit code {code}"
 
     async def _watch(self, process: asyncio.subprocess.Process) -> None:
@@ -187,7 +199,11 @@ class HostedEngine:
                 self._ready.set()
             case _:
                 if session := self._sessions.get(message["session"]):
-                    session.receive(message)
+                    try:
+                        session.receive(message)
+                    except Exception:
+                        # One call's bug; the host and the other calls have no part in it.
+                        logger.exception("session %d %s", session.number, message["op"])
 
 
 class HostedSession:
@@ -258,8 +274,10 @@ class HostedSession:
                     self._opened.set_result(None)
             case "refused":
                 logger.warning("engine refused a session: %s", message["reason"])
+                self._generation = 0  # to be tried again with the next turn
                 if self._opened and not self._opened.done():
                     self._opened.set_exception(EngineOverloaded(message["reason"]))
+                self._fail_answers(message["reason"])
             case "done":
                 self._put(message["turn"], _END)
             case "failed":
@@ -273,11 +291,14 @@ class HostedSession:
 
     def lose_host(self) -> None:
         """The host is gone: what it was doing for this session fails."""
-        failure = EngineFailed("the engine crashed")
+        reason = "the engine crashed"
         if self._opened and not self._opened.done():
-            self._opened.set_exception(failure)
+            self._opened.set_exception(EngineFailed(reason))
+        self._fail_answers(reason)
+
+    def _fail_answers(self, reason: str) -> None:
         for turn in self._answers:
-            self._put(turn, failure)
+            self._put(turn, EngineFailed(reason))
 
     def _put(self, turn: TurnId, item: Chunk | EngineFailed | object) -> None:
         if answer := self._answers.get(turn):
@@ -293,9 +314,13 @@ class HostedSession:
 
 
 def check_voice(info: EngineInfo, voice: Voice) -> None:
-    """Raises ValueError naming what is on offer, if the engine does not offer this voice."""
+    """Raises ValueError naming what is on offer, if the engine does not offer this voice.
+
+    A voice between several is their names, joined by +.
+    """
+    names = tuple(offer.name for offer in info.voices)
     for what, value, offered in (
-        ("voice", voice.name, tuple(v.name for v in info.voices)),
+        *(("voice", name, names) for name in voice.name.split("+")),
         ("emotion", voice.emotion, info.emotions),
         ("language", voice.language, info.languages),
     ):

@@ -336,6 +336,8 @@ class Conversation:
     def _end_turn(self, now: float) -> None:
         self._enter(State.THINKING)
         self._notify(UserStopped(self._turn))
+        # What was said until here is answered; only speech from now on can be a barge-in.
+        self._run = SpeechRun(self._vad)
         self._playout.reset()
         self._engine_busy = True
         self._deadline = now + self._reply_timeout

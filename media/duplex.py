@@ -11,6 +11,9 @@ from media.playout import PlayoutBuffer
 BACKLOG_SECONDS = 0.2
 """Audio that waits longer than this is late; a live stream drops it."""
 
+RESTART_SECONDS = 1.0
+"""Of the caller's frames, before an engine that stopped is asked again: it may be starting too."""
+
 
 class Duplex:
     """One full-duplex call; `pull` gives 20 ms at `output_rate`."""
@@ -21,6 +24,7 @@ class Duplex:
     def __init__(self, *, output_rate: int) -> None:
         self._playout = PlayoutBuffer(output_rate)
         self._closed = False
+        self._stopped: float | None = None  # seconds of frames since the engine's stream stopped
         self._actions: list[Action] = [StartTurn(0)]
 
     @property
@@ -33,29 +37,37 @@ class Duplex:
         return actions
 
     def receive_frame(self, frame: AudioFrame, now: float) -> None:
-        if not self._closed:
-            self._actions.append(Listen(0, frame))
+        if self._closed:
+            return
+        self._actions.append(Listen(0, frame))
+        if self._stopped is not None:
+            self._stopped += frame.seconds
+            if self._stopped >= RESTART_SECONDS - 1e-6:
+                self._stopped = None
+                self._actions.append(StartTurn(0))
 
     def receive_transcript(
         self, turn: int, text: str, final: bool, complete: bool | None = None
     ) -> None:
-        self._actions.append(Notify(UserTranscript(turn, text, final)))
+        if not self._closed:
+            self._actions.append(Notify(UserTranscript(turn, text, final)))
 
     def receive_speech(self, turn: int, samples: Samples, rate: int, text: str, now: float) -> None:
+        if self._closed:
+            return
         self._playout.push(samples, rate)
         self._playout.trim(BACKLOG_SECONDS)
         if text:
             self._actions.append(Notify(ReplyText(turn, text)))
 
     def receive_end(self, turn: int) -> None:
-        """The engine left its stream: begin another."""
-        if not self._closed:
-            self._actions.append(StartTurn(0))
+        """The engine left its stream: begin another, but not in a loop that never waits."""
+        self._stopped = 0.0
 
     def fail_reply(self, turn: int, message: str) -> None:
         if not self._closed:
             self._actions.append(Notify(Failure("engine_failed", message)))
-            self._actions.append(StartTurn(0))
+            self._stopped = 0.0
 
     def interrupt(self) -> None:
         self._playout.flush()
@@ -70,4 +82,5 @@ class Duplex:
     def close(self) -> None:
         if not self._closed:
             self._closed = True
+            self._playout.flush()
             self._actions.append(CancelTurn(0, self._playout.played, ""))

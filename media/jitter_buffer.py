@@ -6,6 +6,7 @@ audio delays the whole call. The wait grows when a packet turns up after it was 
 (the path reorders more than was thought) and decays again.
 """
 
+from collections import deque
 from dataclasses import dataclass
 
 MIN_WAIT = 0.015
@@ -48,16 +49,17 @@ class JitterBuffer:
         self.lost = 0
         self.late = 0
         self._next: int | None = None
-        self._next_timestamp: int | None = None
+        self._timestamp: int | None = None  # of the latest packet passed on, if nothing was lost
         self._duration = CLOCK_RATE // 50
         self._held: dict[int, tuple[int, bytes]] = {}
+        self._arrived: dict[int, float] = {}  # when each of those came
+        self._given_up: deque[int] = deque(maxlen=MAX_JUMP)
         self._wait = MIN_WAIT
-        self._hole_since: float | None = None
 
     @property
     def timeout(self) -> float | None:
         """When the hole that is waited for is given up, on the clock of `now`."""
-        return None if self._hole_since is None else self._hole_since + self._wait
+        return min(self._arrived.values()) + self._wait if self._arrived else None
 
     def add(self, sequence: int, timestamp: int, payload: bytes) -> None:
         """Take a packet as it arrives: 16-bit sequence number, 32-bit RTP timestamp."""
@@ -66,10 +68,14 @@ class JitterBuffer:
         distance = ((sequence - self._next + 0x8000) & 0xFFFF) - 0x8000
         if abs(distance) > MAX_JUMP:
             self._held.clear()
-            self._next, self._next_timestamp = sequence, None
+            self._arrived.clear()
+            self._given_up.clear()
+            self._next, self._timestamp = sequence, None
         elif distance < 0:
-            self.late += 1
-            self._wait = min(MAX_WAIT, self._wait * 1.5)
+            if sequence in self._given_up:  # else it is a second copy
+                self._given_up.remove(sequence)
+                self.late += 1
+                self._wait = min(MAX_WAIT, self._wait * 1.5)
             return
         self._wait = max(MIN_WAIT, self._wait * WAIT_DECAY)
         self._held[sequence] = (timestamp, payload)
@@ -80,27 +86,26 @@ class JitterBuffer:
         while self._held:
             assert self._next is not None
             if self._next in self._held:
-                self._hole_since = None
                 self._pass_on(out)
                 continue
-            if self._hole_since is None:
-                self._hole_since = now
-            waited = now - self._hole_since
+            for sequence in self._held:
+                self._arrived.setdefault(sequence, now)
+            # Counted from the first that came: a second hole must not make it wait again.
+            waited = now - min(self._arrived.values())
             if waited < self._wait - 1e-6 and len(self._held) < MAX_HELD:
                 break
             self._give_up(out)
-        if not self._held:
-            self._hole_since = None
         return out
 
     def _pass_on(self, out: list[Released]) -> None:
         assert self._next is not None
         timestamp, payload = self._held.pop(self._next)
-        if self._next_timestamp is not None:
-            ahead = (timestamp - self._next_timestamp) & 0xFFFFFFFF
+        self._arrived.pop(self._next, None)
+        if self._timestamp is not None:
+            ahead = (timestamp - self._timestamp - self._duration) & 0xFFFFFFFF
             if 0 < ahead < CLOCK_RATE:
                 out.append(Gap(ahead / CLOCK_RATE))
-        self._next_timestamp = (timestamp + self._duration) & 0xFFFFFFFF
+        self._timestamp = timestamp
         self._next = (self._next + 1) & 0xFFFF
         out.append(Arrived(payload))
 
@@ -109,13 +114,13 @@ class JitterBuffer:
         assert self._next is not None
         first = min(self._held, key=lambda sequence: (sequence - self._next) & 0xFFFF)  # type: ignore[operator]
         missing = (first - self._next) & 0xFFFF
-        timestamp, payload = self._held[first]
+        _, payload = self._held[first]
         self.lost += missing
+        self._given_up.extend((self._next + index) & 0xFFFF for index in range(missing))
         for index in range(min(missing, MAX_CONCEALED)):
             last = index == min(missing, MAX_CONCEALED) - 1
             out.append(Lost(payload if last else None))
-        self._next, self._next_timestamp = first, timestamp
-        self._hole_since = None
+        self._next, self._timestamp = first, None
 
     def set_duration(self, seconds: float) -> None:
         """How long the sender's packets are, once one was decoded; 20 ms until then."""

@@ -4,6 +4,7 @@ Chunks of any length and rate are pushed in; the transport pulls 20 ms at a time
 The cursor counts what was pulled, so everyone agrees on what the caller heard.
 """
 
+import re
 from collections import deque
 from dataclasses import dataclass
 
@@ -40,6 +41,7 @@ class PlayoutBuffer:
         self.underruns = 0
         self._fade = round(FADE_SECONDS * rate)
         self._tail = silence(0)
+        self._last = 0  # the latest sample pulled, from where a sound that stops has to fall
         self.reset()
 
     def reset(self) -> None:
@@ -47,6 +49,7 @@ class PlayoutBuffer:
         self._chunks: deque[Samples] = deque()
         self._buffered = 0
         self._played = 0
+        self._dropped = 0
         self._pushed = 0
         self._marks: list[_Mark] = []
         self._text: list[str] = []
@@ -65,7 +68,7 @@ class PlayoutBuffer:
     @property
     def played(self) -> float:
         """Seconds of this answer that were pulled."""
-        return self._played / self.rate
+        return (self._played - self._dropped) / self.rate
 
     @property
     def drained(self) -> bool:
@@ -81,17 +84,16 @@ class PlayoutBuffer:
         """The words whose sound was pulled: a prefix of `text`.
 
         A piece that was cut gives the share of its words that its played share covers; half
-        a word was not heard.
+        a word was not heard. Words without a sound are heard when what follows them begins.
         """
         heard = ""
         for mark in self._marks:
-            if self._played >= mark.end:
-                heard += mark.text
-            else:
-                share = (self._played - mark.start) / max(1, mark.end - mark.start)
-                words = mark.text.split(" ")
-                heard += "".join(word + " " for word in words[: int(share * len(words))])
-                break
+            length = max(1, mark.end - mark.start)
+            played = max(0, self._played - mark.start)
+            if played < length:
+                words = re.findall(r"\s*\S+\s*", mark.text)
+                return heard + "".join(words[: played * len(words) // length])
+            heard += mark.text
         return heard
 
     def push(self, samples: Samples, rate: int, text: str = "") -> None:
@@ -128,28 +130,30 @@ class PlayoutBuffer:
         if self._starved and len(taken):
             _ramp(out[: self._fade], rising=True)
             self._starved = False
-        if len(taken) < length and not self._finished and self._played:
-            # The engine is late. Whether this frame ends on a loud sample is chance: soften it.
-            if not self._starved:
-                self.underruns += 1
+        if len(taken) < length and not self._finished and self._played and not self._starved:
+            # The engine is late. Whether its sound stops on a loud sample is chance: soften it.
+            self.underruns += 1
             self._starved = True
-            _ramp(out[max(0, len(taken) - self._fade) : len(taken)], rising=False)
+            self._fade_out(out, len(taken))
+        self._last = int(out[-1])
         return out
 
     def flush(self) -> None:
         """Throw away what is not played, but let the next pull fade out what was sounding."""
-        sounding = self._played > 0 and not self._starved
-        tail = self._take(self._fade) if sounding else silence(0)
-        self._played -= len(tail)  # a fade is not heard as words
-        _ramp(tail, rising=False)
-        self._tail = tail
+        if self._played and self._last:
+            taken = self._take(self._fade)
+            self._played -= len(taken)  # a fade is not heard as words
+            self._tail = silence(self._fade)
+            self._tail[: len(taken)] = taken
+            self._fade_out(self._tail, len(taken))
+            self._last = 0
         self._chunks.clear()
         self._buffered = 0
         self._finished = True
 
     def trim(self, seconds: float) -> None:
         """Drop the oldest unplayed audio over `seconds`: a live stream is never played late."""
-        self._take(max(0, self._buffered - round(seconds * self.rate)))
+        self._dropped += len(self._take(max(0, self._buffered - round(seconds * self.rate))))
 
     def _position(self) -> int:
         """Where in the answer the next piece begins, the resampler's delay set aside."""
@@ -159,6 +163,12 @@ class PlayoutBuffer:
         if self._resampler is not None and not self._finished:
             self._append(self._resampler.process(silence(0), last=True))
             self._resampler = None
+
+    def _fade_out(self, out: Samples, sounding: int) -> None:
+        """End the first `sounding` samples softly; too few for a fade go on at the last one."""
+        end = max(sounding, self._fade)
+        out[sounding:end] = out[sounding - 1] if sounding else self._last
+        _ramp(out[end - self._fade : end], rising=False)
 
     def _append(self, samples: Samples) -> None:
         if len(samples):

@@ -6,7 +6,6 @@ import signal
 import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
-from json import JSONDecodeError
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +89,9 @@ async def _report_errors(request: web.Request, handler: Handler) -> web.StreamRe
         if error.status < 400:
             raise
         return _error(error.status, "http", error.reason)
+    except Exception:
+        logger.exception("%s %s", request.method, request.path)
+        return _error(500, "internal", "the server failed at this; its log says more")
 
 
 async def _page(request: web.Request) -> web.FileResponse:
@@ -165,7 +167,7 @@ async def _hang_up(request: web.Request) -> web.Response:
 async def _object(request: web.Request) -> dict[str, Any]:
     try:
         body = await request.json()
-    except (JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, LookupError, RecursionError) as error:  # LookupError: no such charset
         raise BadRequest(f"the body is not JSON: {error}") from None
     if not isinstance(body, dict):
         raise BadRequest("the body must be a JSON object")
@@ -174,7 +176,7 @@ async def _object(request: web.Request) -> dict[str, Any]:
 
 def _field(body: dict[str, Any], key: str, kind: type, optional: bool = False) -> Any:
     value = body.get(key)
-    if isinstance(value, kind) or (optional and value is None):
+    if type(value) is kind or (optional and value is None):  # True is an int, but not in JSON
         return value
     names = {str: "a string", bool: "true or false", int: "an integer", list: "a list"}
     raise BadRequest(f'"{key}" must be {names[kind]}')
@@ -207,6 +209,7 @@ class Listening:
 
 async def serve(config: Config, announce: Callable[[Listening], None]) -> None:
     """Serve until SIGINT or SIGTERM. Raises OSError if the address cannot be had."""
+    interrupted = _interrupted()  # before anyone is told that there is something to end
     runner = web.AppRunner(make_app(config), access_log=None)
     with _bind(config.server.host, config.server.port) as listener:
         await runner.setup()
@@ -220,7 +223,7 @@ async def serve(config: Config, announce: Callable[[Listening], None]) -> None:
                     transports=("WebRTC over UDP",),
                 )
             )
-            await _interrupted()
+            await interrupted.wait()
         finally:
             await runner.cleanup()
 
@@ -242,9 +245,9 @@ def _url(host: str, port: int) -> str:
     return f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"
 
 
-async def _interrupted() -> None:
+def _interrupted() -> asyncio.Event:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    await stop.wait()
+    return stop

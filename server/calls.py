@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import secrets
-from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from inference.hosted import HostedEngine
@@ -79,14 +79,14 @@ class Calls:
 
     async def hang_up(self, pc_id: str) -> None:
         """End a call and free everything it took. Raises UnknownCall."""
-        self._call(pc_id)
-        await self._end(pc_id)
+        await asyncio.shield(self._end(pc_id))
 
     async def close(self) -> None:
         """End all calls."""
         for pc_id in list(self._calls):
             self._end(pc_id)
-        await asyncio.gather(*self._closing)
+        if self._closing:
+            await asyncio.wait(self._closing)
 
     def status(self) -> list[dict[str, object]]:
         """One row per call."""
@@ -127,7 +127,8 @@ class Calls:
         pc_id = f"pc-{secrets.token_hex(8)}"
 
         def end() -> None:
-            self._end(pc_id)
+            with suppress(UnknownCall):
+                self._end(pc_id)
 
         # Known from here on, so that whatever ends it, even before it is answered, frees it.
         transport = WebRtcTransport(session, self._config.webrtc, end)
@@ -137,7 +138,8 @@ class Calls:
             answer = await transport.answer(sdp)
         except BaseException:
             # Whatever went wrong, also a client that broke off: nothing may stay behind.
-            await self._end(pc_id)
+            with suppress(UnknownCall):
+                await asyncio.shield(self._end(pc_id))
             raise
         if pc_id not in self._calls:
             raise CallRefused("the call ended before it was answered")
@@ -145,15 +147,17 @@ class Calls:
         logger.info("> call %s began, %d in all", pc_id, len(self._calls))
         return pc_id, answer
 
-    def _end(self, pc_id: str) -> "asyncio.Future[None]":
-        """Hang up, once, in a task of its own: callbacks cannot wait, requests may be cancelled."""
-        call = self._calls.pop(pc_id, None)
-        if call is None:
-            return asyncio.gather()
+    def _end(self, pc_id: str) -> asyncio.Task[None]:
+        """Hang up in a task of its own: callbacks cannot wait, and requests may be cancelled.
+
+        From now on there is no such call. Raises UnknownCall.
+        """
+        call = self._call(pc_id)
+        del self._calls[pc_id]
         task = asyncio.create_task(_close(pc_id, call))
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
-        return asyncio.shield(task)
+        return task
 
 
 async def _close(pc_id: str, call: _Call) -> None:

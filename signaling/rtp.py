@@ -59,12 +59,9 @@ class OpusReceiver:
 
     def _take(self, packet: RtpPacket) -> None:
         try:
-            samples = packet_samples(packet.payload, self._rate)
+            packet_samples(packet.payload, self._rate)
         except OpusError:
             return  # as good as lost, and concealed like it
-        if samples != self._packet_samples:
-            self._packet_samples = samples
-            self._buffer.set_duration(samples / self._rate)
         self._buffer.add(packet.sequence_number, packet.timestamp, packet.payload)
         self._release()
 
@@ -79,7 +76,11 @@ class OpusReceiver:
         try:
             match item:
                 case Arrived(payload):
-                    return self._decoder.decode(payload)
+                    samples = self._decoder.decode(payload)
+                    if len(samples) != self._packet_samples:
+                        self._packet_samples = len(samples)
+                        self._buffer.set_duration(len(samples) / self._rate)
+                    return samples
                 case Lost(following):
                     return self._decoder.conceal(self._packet_samples, following)
                 case Gap(seconds):

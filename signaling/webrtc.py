@@ -123,7 +123,6 @@ class WebRtcTransport:
         self._connected = False
         self._closed = False
         self._watchdog = self._loop.call_later(settings.connect_timeout, self._give_up)
-        self._pc.on("track", self._receive_track)
         self._pc.on("datachannel", self._receive_channel)
         self._pc.on("connectionstatechange", self._follow_state)
         call.events.on(EVENT, self._send_event)
@@ -138,8 +137,8 @@ class WebRtcTransport:
         except Exception as error:
             # aiortc raises whatever its parser trips over: all of it is the offer's fault.
             raise OfferError(f"the offer cannot be used: {error!r}") from error
-        if self._receiver is None:
-            raise OfferError("the offer has no audio that can be received")
+        self._receiver = OpusReceiver(self._call.input_rate, self._call.receive_frame)
+        tap(voice.receiver, self._receiver)
         for transceiver in self._pc.getTransceivers():
             # Nobody would take video or a second voice from aiortc's queues, which have no end.
             if transceiver is not voice:
@@ -186,13 +185,6 @@ class WebRtcTransport:
         return self._track.skipped
 
     # The peer connection
-
-    def _receive_track(self, track: MediaStreamTrack) -> None:
-        if track.kind == "audio" and self._receiver is None:
-            self._receiver = OpusReceiver(self._call.input_rate, self._call.receive_frame)
-            for transceiver in self._pc.getTransceivers():
-                if transceiver.receiver.track is track:
-                    tap(transceiver.receiver, self._receiver)
 
     def _follow_state(self) -> None:
         state = self._pc.connectionState
@@ -258,8 +250,10 @@ def _check(offer: str) -> None:
     audio = [m for m in media if m.kind == "audio"]
     if not audio:
         raise OfferError("the offer has no audio: add a microphone track before the offer")
-    if not any(codec.mimeType.lower() == "audio/opus" for m in audio for codec in m.rtp.codecs):
-        raise OfferError("the offer's audio is not Opus, which is all that is spoken here")
+    if audio[0].direction != "sendrecv":
+        raise OfferError(f"the offer's audio is {audio[0].direction}: it must be sendrecv")
+    if not any(codec.mimeType.lower() == "audio/opus" for codec in audio[0].rtp.codecs):
+        raise OfferError("the offer's audio is not Opus, and nothing else is spoken here")
 
 
 def _ask_for_fec(sdp: str) -> str:

