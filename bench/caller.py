@@ -165,7 +165,10 @@ async def connect(url: str) -> AsyncIterator[Caller]:
             body = {"sdp": await caller.peer.offer(), "type": "offer", "pc_id": None}
             answer = await _post(http, f"{caller.url}/api/offer", body)
             pc_id = answer.get("pc_id")
-            await caller.peer.accept(answer["sdp"])
+            try:
+                await caller.peer.accept(answer["sdp"])
+            except Exception as error:  # aiortc raises whatever its parser trips over
+                raise CallFailed(f"{caller.url} answered no SDP: {error!r}") from error
             try:
                 async with asyncio.timeout(CONNECT_TIMEOUT):
                     await caller.peer.connected.wait()
@@ -177,7 +180,7 @@ async def connect(url: str) -> AsyncIterator[Caller]:
             await caller.peer.close()
             if pc_id:
                 # The server may be gone; then there is nothing to free.
-                with suppress(aiohttp.ClientError):
+                with suppress(aiohttp.ClientError, TimeoutError):
                     await http.delete(f"{caller.url}/api/offer/{pc_id}")
 
 
@@ -185,9 +188,9 @@ async def _post(http: aiohttp.ClientSession, url: str, body: dict[str, Any]) -> 
     try:
         async with http.post(url, json=body) as response:
             answer = await response.json(content_type=None)
-    except (aiohttp.ClientError, ValueError, UnicodeDecodeError) as error:
-        raise CallFailed(f"{url}: {error}") from None
-    if not isinstance(answer, dict) or "sdp" not in answer:
+    except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+        raise CallFailed(f"{url}: {str(error) or 'no answer in time'}") from None
+    if not isinstance(answer, dict) or not isinstance(answer.get("sdp"), str):
         reason = answer.get("error", answer) if isinstance(answer, dict) else answer
         if isinstance(reason, dict):
             reason = reason.get("message", reason)
@@ -197,8 +200,9 @@ async def _post(http: aiohttp.ClientSession, url: str, body: dict[str, Any]) -> 
 
 def _addresses(url: str) -> list[str]:
     """A server on this machine is called over loopback alone."""
-    host = urlsplit(url).hostname or ""
+    host = ""
     try:
+        host = urlsplit(url).hostname or ""
         local = ip_address(host).is_loopback
     except ValueError:
         local = host == "localhost"

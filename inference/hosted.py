@@ -7,6 +7,7 @@ again, and each session opens itself anew with the next turn.
 
 import asyncio
 import logging
+import re
 import socket
 import sys
 from collections.abc import AsyncIterator
@@ -144,7 +145,7 @@ class HostedEngine:
         """Run one host process to its end; returns why it ended."""
         ours, theirs = socket.socketpair()
         with theirs:
-            reader, self._writer = await asyncio.open_connection(sock=ours)
+            reader, writer = await asyncio.open_connection(sock=ours)
             try:
                 self._process = process = await asyncio.create_subprocess_exec(
                     sys.executable,
@@ -156,9 +157,10 @@ class HostedEngine:
                     start_new_session=True,  # Ctrl-C is for the server, which then ends the host
                 )
             except BaseException:
-                self._writer.close()
+                writer.close()
                 raise
         self.generation += 1
+        self._writer = writer  # not before: the first thing said on it must be
         self.send("start", settings=asdict(self._settings))
         self._pong = asyncio.get_running_loop().time() + START_TIMEOUT
         watchdog = asyncio.create_task(self._watch(process))
@@ -170,7 +172,7 @@ class HostedEngine:
         finally:
             watchdog.cancel()
             self._ready.clear()
-            self._writer.close()
+            writer.close()
             for session in self._sessions.values():
                 session.lose_host()
             if process.returncode is None:
@@ -316,13 +318,19 @@ class HostedSession:
 def check_voice(info: EngineInfo, voice: Voice) -> None:
     """Raises ValueError naming what is on offer, if the engine does not offer this voice.
 
-    A voice between several is their names, joined by +.
+    No name is the engine's own choice; "priya+ravi" and "priya+ravi:0.3" lie between two.
     """
+    first, plus, rest = voice.name.partition("+")
+    second, _, weight = rest.partition(":")
     names = tuple(offer.name for offer in info.voices)
     for what, value, offered in (
-        *(("voice", name, names) for name in voice.name.split("+")),
-        ("emotion", voice.emotion, info.emotions),
-        ("language", voice.language, info.languages),
+        ("voice", first, names if plus else ("", *names)),
+        ("voice", second, names if plus else ("",)),
+        ("emotion", voice.emotion, info.emotions or (voice.emotion,)),
+        ("language", voice.language, info.languages or (voice.language,)),
     ):
-        if offered and value not in offered:
-            raise ValueError(f"no {what} {value!r}: on offer are {', '.join(offered)}")
+        if value not in offered:
+            known = ", ".join(filter(None, offered)) or "none but the engine's own"
+            raise ValueError(f"no {what} {value!r}: on offer are {known}")
+    if not re.fullmatch(r"|0?\.\d+|0|1(\.0*)?|0\.", weight):
+        raise ValueError(f"no voice {voice.name!r}: the share of the second is from 0 to 1")

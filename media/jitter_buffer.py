@@ -69,7 +69,6 @@ class JitterBuffer:
         if abs(distance) > MAX_JUMP:
             self._held.clear()
             self._arrived.clear()
-            self._given_up.clear()
             self._next, self._timestamp = sequence, None
         elif distance < 0:
             if sequence in self._given_up:  # else it is a second copy

@@ -87,8 +87,8 @@ def _set_voice(message: dict[str, Any]) -> SetVoice:
         if value is not None and not (isinstance(value, str) and value.isprintable()):
             raise MessageError(f"voice.{key} must be a printable string")
     rate = voice.get("rate")
-    if rate is not None and not (_is_number(rate) and 0.25 <= rate <= 4):
-        raise MessageError("voice.rate must be a number from 0.25 to 4")
+    if rate is not None and not (_is_number(rate) and 0.5 <= rate <= 2):
+        raise MessageError("voice.rate must be a number from 0.5 to 2")
     return SetVoice(voice.get("name"), voice.get("emotion"), rate, voice.get("language"))
 
 

@@ -31,7 +31,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
 
     def note(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = context.get("exception")
-        # aiortc's own: its task that connects has nobody to tell that the call was closed meanwhile.
+        # aiortc's own: the task that connects has nobody to tell that the call was closed.
         if "RTCIceTransport is closed" not in str(error):
             unheard.append(f"{context['message']}: {error!r}")
 
@@ -39,7 +39,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
         asyncio.get_running_loop().set_exception_handler(note)
         async with asyncio.timeout(None if virtual else LIMIT):
             await test
-        gc.collect()  # a task is heard of only when nobody holds it any more
+        gc.collect(1)  # a task is heard of only when nobody holds it any more
 
     with asyncio.Runner(loop_factory=VirtualTimeLoop if virtual else None) as runner:
         runner.run(limited())

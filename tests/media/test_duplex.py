@@ -103,7 +103,6 @@ def test_close_says_what_was_heard_and_then_nothing_more() -> None:
     duplex.fail_reply(0, "late")
     duplex.receive_transcript(0, "late", True)
     duplex.receive_speech(0, sound(9), RATE, "late", 0.0)
-    duplex.interrupt()
     duplex.handle_timeout(0.0)
     assert duplex.actions() == []
     after = np.concatenate([duplex.pull() for _ in range(3)])

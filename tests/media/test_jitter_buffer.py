@@ -60,8 +60,9 @@ def arrived(*numbers: int) -> list[Released]:
     return [Arrived(str(number).encode()) for number in numbers]
 
 
-def test_a_clean_path_costs_no_delay() -> None:
-    receiver = Receiver(JitterBuffer())
+@pytest.mark.parametrize("base", [0, 65_000])  # the second wraps on the way
+def test_a_clean_path_costs_no_delay(base: int) -> None:
+    receiver = Receiver(JitterBuffer(), base)
     for number in range(1000):
         now = number * 0.02
         assert receiver.receive(number, now) == [(now, Arrived(str(number).encode()))]

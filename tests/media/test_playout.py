@@ -309,7 +309,7 @@ def test_a_second_flush_leaves_the_first_its_fade(between: str) -> None:
     if between == "reset and push":
         buffer.push(tone(RATE), RATE)
     buffer.flush()
-    after = pulled(buffer, 2)
+    after = buffer.pull()
     assert after.any()
     assert not after[FADE:].any()
     assert biggest_step(np.concatenate((before, after))) < SMOOTH

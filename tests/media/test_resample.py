@@ -44,6 +44,12 @@ def test_silence_stays_silent() -> None:
     assert not convert(silence(5000), 24000, 16000, [480]).any()
 
 
+@pytest.mark.parametrize("value", [1000, -1000])
+def test_a_level_is_kept_to_the_bit(value: int) -> None:
+    out = convert(np.full(4800, value, dtype=np.int16), 24000, 16000, [480])
+    assert set(out[800:-800].tolist()) == {value}
+
+
 def test_overshoot_is_clipped_and_does_not_wrap() -> None:
     high = np.arange(4800) // 48 % 2 == 1  # a full-scale square wave: its edges ring
     out = convert(np.where(high, 32767, -32768).astype(np.int16), 24000, 48000, [480])

@@ -21,3 +21,4 @@ def test_the_apology_falls(start: float, frequency: int) -> None:
     note = apology(24000)[round(start * 24000) :][:7200]
     spectrum = np.abs(np.fft.rfft(note, 24000))  # one bin per Hz
     assert abs(int(spectrum.argmax()) - frequency) <= 2
+    assert int(np.abs(note).argmax()) < 0.11 * 24000  # struck, not swelling: it dies away

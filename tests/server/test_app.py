@@ -25,7 +25,7 @@ from signaling.webrtc import IceServer, WebRtcSettings
 ROOT = Path(__file__).parents[2]
 LOOPBACK = ("127.0.0.1",)
 
-TestClient.__test__ = TestServer.__test__ = False  # type: ignore[attr-defined]  # not for pytest
+TestClient.__test__ = TestServer.__test__ = False  # they are not tests, says their name
 
 Client = TestClient[Any, Any]
 

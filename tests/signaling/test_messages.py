@@ -62,7 +62,9 @@ EVENTS: list[tuple[events.Event, dict[str, Any]]] = [
 ]
 
 
-@pytest.mark.parametrize(("event", "expected"), EVENTS, ids=lambda value: getattr(value, "type", ""))
+@pytest.mark.parametrize(
+    ("event", "expected"), EVENTS, ids=lambda value: getattr(value, "type", "")
+)
 def test_an_event_on_the_wire(event: events.Event, expected: dict[str, Any]) -> None:
     assert json.loads(encode_event(event)) == expected
 
@@ -81,8 +83,8 @@ def test_telugu_goes_out_as_it_is() -> None:
         ('{"type": "voice.set", "voice": {}}', SetVoice()),
         ('{"type": "voice.set", "voice": {"name": "ravi", "rate": 2}}', SetVoice("ravi", rate=2)),
         (
-            '{"type": "voice.set", "voice": {"emotion": "calm", "rate": 0.25, "language": "te"}}',
-            SetVoice(emotion="calm", rate=0.25, language="te"),
+            '{"type": "voice.set", "voice": {"emotion": "calm", "rate": 0.5, "language": "te"}}',
+            SetVoice(emotion="calm", rate=0.5, language="te"),
         ),
         ('{"type": "voice.set", "voice": {"name": null}}', SetVoice()),
         ('{"type": "interrupt"}', Interrupt()),
@@ -114,9 +116,10 @@ def test_a_message(text: str, message: ClientMessage) -> None:
         ('{"type": "voice.set", "voice": {"name": 1}}', "voice.name must be"),
         ('{"type": "voice.set", "voice": {"name": "\\ud800"}}', "voice.name must be"),
         ('{"type": "voice.set", "voice": {"language": "a\\nb"}}', "voice.language must be"),
-        ('{"type": "voice.set", "voice": {"rate": 0}}', "from 0.25 to 4"),
-        ('{"type": "voice.set", "voice": {"rate": true}}', "from 0.25 to 4"),
-        ('{"type": "voice.set", "voice": {"rate": "1"}}', "from 0.25 to 4"),
+        ('{"type": "voice.set", "voice": {"rate": 0.49}}', "from 0.5 to 2"),
+        ('{"type": "voice.set", "voice": {"rate": 2.1}}', "from 0.5 to 2"),
+        ('{"type": "voice.set", "voice": {"rate": true}}', "from 0.5 to 2"),
+        ('{"type": "voice.set", "voice": {"rate": "1"}}', "from 0.5 to 2"),
         ('{"type": "ping"}', 'needs "t"'),
         ('{"type": "ping", "t": "1"}', 'needs "t"'),
         ('{"type": "ping", "t": 1e999}', 'needs "t"'),

@@ -85,11 +85,9 @@ async def test_aiortc_still_has_the_place_that_is_tapped() -> None:
 
 
 def _opus_codec() -> object:
-    [codec] = [
-        codec
-        for codec in RTCRtpReceiver.getCapabilities("audio").codecs
-        if codec.mimeType == "audio/opus"
-    ]
+    capabilities = RTCRtpReceiver.getCapabilities("audio")
+    assert capabilities is not None
+    [codec] = [codec for codec in capabilities.codecs if codec.mimeType == "audio/opus"]
     return codec
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from itertools import cycle
 from typing import Any, cast
@@ -189,13 +189,12 @@ def audible(sounds: list[Samples]) -> bool:
 
 
 async def test_both_hear_each_other_and_nothing_is_left(nothing_left: NothingLeft) -> None:
-    async with nothing_left():
-        async with ends() as both:
-            await both.connect()
-            await both.until(lambda: audible(both.call.heard) and audible(both.heard))
-            assert {len(samples) for samples in both.call.heard} == {INPUT_RATE // 50}
-            assert {len(samples) for samples in both.heard} == {RATE // 50}
-            assert not both.closed.is_set()
+    async with nothing_left(), ends() as both:
+        await both.connect()
+        await both.until(lambda: audible(both.call.heard) and audible(both.heard))
+        assert {len(samples) for samples in both.call.heard} == {INPUT_RATE // 50}
+        assert {len(samples) for samples in both.heard} == {RATE // 50}
+        assert not both.closed.is_set()
 
 
 async def test_events_arrive_and_those_from_before_the_channel_come_first() -> None:
@@ -252,12 +251,11 @@ async def test_unsent_events_are_bounded() -> None:
 
 
 async def test_a_caller_who_hangs_up_closes_the_transport(nothing_left: NothingLeft) -> None:
-    async with nothing_left():
-        async with ends() as both:
-            await both.connect()
-            await both.until(lambda: bool(both.call.heard))
-            await both.caller.close()
-            await both.closed.wait()
+    async with nothing_left(), ends() as both:
+        await both.connect()
+        await both.until(lambda: bool(both.call.heard))
+        await both.caller.close()
+        await both.closed.wait()
 
 
 async def test_a_server_that_hangs_up_closes_the_caller() -> None:
@@ -271,22 +269,20 @@ async def test_a_server_that_hangs_up_closes_the_caller() -> None:
 
 
 async def test_an_offer_without_media_is_forgotten(nothing_left: NothingLeft) -> None:
-    async with nothing_left():
-        async with ends(replace(SETTINGS, connect_timeout=0.1)) as both:
-            await both.transport.answer(await both.caller.offer())
-            await both.closed.wait()
-            assert both.call.heard == []
+    async with nothing_left(), ends(replace(SETTINGS, connect_timeout=0.1)) as both:
+        await both.transport.answer(await both.caller.offer())
+        await both.closed.wait()
+        assert both.call.heard == []
 
 
 async def test_a_vanished_caller_is_noticed(nothing_left: NothingLeft) -> None:
-    async with nothing_left():
-        async with ends(replace(SETTINGS, silence_timeout=0.5)) as both:
-            await both.connect()
-            await both.until(lambda: len(both.call.heard) > 5)
-            [sender] = both.caller._pc.getSenders()
-            both.caller._track.stop()  # no more packets, and no goodbye
-            await sender.stop()
-            await both.closed.wait()
+    async with nothing_left(), ends(replace(SETTINGS, silence_timeout=0.5)) as both:
+        await both.connect()
+        await both.until(lambda: len(both.call.heard) > 5)
+        [sender] = both.caller._pc.getSenders()
+        both.caller._track.stop()  # no more packets, and no goodbye
+        await sender.stop()
+        await both.closed.wait()
 
 
 async def test_a_caller_who_only_sends_messages_is_there() -> None:
@@ -303,19 +299,18 @@ async def test_a_caller_who_only_sends_messages_is_there() -> None:
 
 async def test_video_beside_the_voice_is_declined(nothing_left: NothingLeft) -> None:
     """aiortc would decode it into a queue without an end."""
-    async with nothing_left():
-        async with ends() as both:
-            both.caller._pc.addTrack(VideoStreamTrack())
-            offer = await both.caller.offer()
-            assert "m=video" in offer
-            answer = await both.transport.answer(offer)
-            assert "a=inactive" in answer.split("m=video")[1]
-            await both.caller.accept(answer)
-            await both.caller.connected.wait()
-            await both.until(lambda: audible(both.call.heard) and audible(both.heard))
-            video = both.transport._pc.getTransceivers()[1]
-            assert video.currentDirection == "inactive"
-            assert video.receiver.track._queue.empty()
+    async with nothing_left(), ends() as both:
+        both.caller._pc.addTrack(VideoStreamTrack())
+        offer = await both.caller.offer()
+        assert "m=video" in offer
+        answer = await both.transport.answer(offer)
+        assert "a=inactive" in answer.split("m=video")[1]
+        await both.caller.accept(answer)
+        await both.caller.connected.wait()
+        await both.until(lambda: audible(both.call.heard) and audible(both.heard))
+        video = both.transport._pc.getTransceivers()[1]
+        assert video.currentDirection == "inactive"
+        assert video.receiver.track._queue.empty()  # type: ignore[attr-defined]
 
 
 async def test_the_answer_speaks_opus_alone_and_asks_for_error_correction() -> None:
@@ -402,9 +397,8 @@ async def test_an_offer_that_lacks_something(lost: str, nothing_left: NothingLef
         assert len(lines) < len(offer.splitlines())
         transport = WebRtcTransport(cast(Call, TestCall()), SETTINGS, lambda: None)
         try:
-            await transport.answer("\r\n".join([*lines, ""]))
-        except OfferError as error:
-            assert str(error)
+            with suppress(OfferError):
+                await transport.answer("\r\n".join([*lines, ""]))
         finally:
             await transport.close()
 
@@ -429,14 +423,13 @@ async def test_an_offer_that_lacks_something(lost: str, nothing_left: NothingLef
     ],
 )
 async def test_bad_candidates_do_no_harm(line: str, nothing_left: NothingLeft) -> None:
-    async with nothing_left():
-        async with ends() as both:
-            await both.caller.accept(await both.transport.answer(await both.caller.offer()))
-            try:
-                await both.transport.add_candidate(line, "0", 0)
-            except OfferError as error:
-                str(error).encode()
-            await both.caller.connected.wait()
+    async with nothing_left(), ends() as both:
+        await both.caller.accept(await both.transport.answer(await both.caller.offer()))
+        try:
+            await both.transport.add_candidate(line, "0", 0)
+        except OfferError as error:
+            str(error).encode()
+        await both.caller.connected.wait()
 
 
 async def test_a_candidate_must_say_what_it_is_for() -> None:

@@ -1,0 +1,211 @@
+"""The default engine: hears commands in English, answers in English or Telugu, offline, on the CPU.
+
+A turn's words come from the skills' grammar while the caller still talks. Only what does not fit
+it is transcribed in full, afterwards, and goes to the chat endpoint where one is configured.
+"""
+
+import asyncio
+import logging
+import re
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager
+from datetime import datetime
+
+import numpy as np
+
+from inference.embedded import llm
+from inference.embedded.agreement import MIN_SURE, agree, certainty, plausible
+from inference.embedded.answers import Answer, Request, text
+from inference.embedded.dictation import Dictation
+from inference.embedded.espeak import speak
+from inference.embedded.memory import Exchange, Memory
+from inference.embedded.phrases import OPEN
+from inference.embedded.recogniser import RATE, Grammar, Hypothesis, Listening
+from inference.embedded.skills import Skill, skill_grammar, understand
+from inference.embedded.voices import EMOTIONS, LANGUAGES, check_voice, voice_infos
+from inference.protocol import (
+    Chunk,
+    EngineInfo,
+    EngineOverloaded,
+    EngineSettings,
+    Heard,
+    OnTranscript,
+    Speech,
+    Transcript,
+    TurnId,
+    Voice,
+    VoiceChanged,
+)
+from media.frames import AudioFrame
+
+log = logging.getLogger(__name__)
+
+_SENTENCE = re.compile(r".+?(?:[.!?।]+[\"')\]]*(?=\s)|$)\s*", re.DOTALL)
+_WARM_DECODERS = 4
+
+
+class EmbeddedEngine:
+    """Skills by grammar; what fits none goes to the chat endpoint, or is not understood."""
+
+    info = EngineInfo("embedded", "turn", RATE, voice_infos(), tuple(EMOTIONS), tuple(LANGUAGES))
+
+    def __init__(
+        self, settings: EngineSettings, now: Callable[[], datetime] = datetime.now
+    ) -> None:
+        self.settings = settings
+        self.now = now
+        self.sessions = 0
+        self._grammar: Grammar | None = None
+        self._dictation: Dictation | None = None
+
+    @property
+    def grammar(self) -> Grammar:
+        if self._grammar is None:
+            self._grammar = Grammar(skill_grammar())
+        return self._grammar
+
+    @property
+    def dictation(self) -> Dictation:
+        if self._dictation is None:
+            self._dictation = Dictation()
+        return self._dictation
+
+    async def warm_up(self) -> None:
+        """Load both models, build decoders, synthesize and recognise once: about 1.5 s."""
+        speak("Hello.", check_voice(self.settings.voice))
+        turns = [Listening(self.grammar) for _ in range(_WARM_DECODERS)]
+        for turn in turns:
+            turn.feed(np.zeros(RATE, np.int16))
+        for turn in turns:
+            understand(turn.finish().words)
+        await self.dictation.transcribe(np.zeros(RATE, np.int16))
+
+    @asynccontextmanager
+    async def open(
+        self, voice: Voice, on_transcript: OnTranscript
+    ) -> AsyncIterator["EmbeddedSession"]:
+        """A session for one call. Raises EngineOverloaded, and ValueError for an unknown voice."""
+        limit = self.settings.max_sessions
+        if self.sessions >= limit:
+            raise EngineOverloaded(f"all {limit} sessions of the embedded engine are taken")
+        voice = check_voice(voice if voice.name else _named(voice, self.settings.voice.name))
+        session = EmbeddedSession(self, voice, on_transcript)
+        self.sessions += 1
+        try:
+            yield session
+        finally:
+            self.sessions -= 1
+            session.close()
+
+
+def _named(voice: Voice, name: str) -> Voice:
+    return Voice(name, voice.emotion, voice.rate, voice.language)
+
+
+class EmbeddedSession:
+    """One call: a turn being heard, ten turns remembered, a voice."""
+
+    def __init__(self, engine: EmbeddedEngine, voice: Voice, on_transcript: OnTranscript) -> None:
+        self._engine = engine
+        self._voice = voice
+        self._on_transcript = on_transcript
+        self._memory = Memory()
+        self._turn: TurnId = -1
+        self._listening = Listening(engine.grammar)
+
+    def listen(self, turn: TurnId, frame: AudioFrame) -> None:
+        """Hear 16 kHz audio of `turn`. Raises ValueError for another rate."""
+        if frame.rate != RATE:
+            raise ValueError(f"the embedded engine hears {RATE} Hz, not {frame.rate}")
+        if turn != self._turn:
+            self._listening.close()
+            self._turn = turn
+            self._listening = Listening(self._engine.grammar)
+        if self._listening.feed(frame.samples):
+            words = self._listening.partial
+            complete = self._engine.grammar.complete(words)
+            self._on_transcript(Transcript(turn, _display(words), False, complete))
+
+    async def respond(self, turn: TurnId) -> AsyncGenerator[Chunk]:
+        """Answer what was heard under `turn`, a piece per word; the sentences come one by one."""
+        listening = self._listening if turn == self._turn else Listening(self._engine.grammar)
+        self._listening = Listening(self._engine.grammar)
+        self._turn = -1
+        hypothesis = listening.finish()
+        caller, answer = await self._understand(hypothesis, listening)
+        yield Transcript(turn, caller, final=True)
+        if answer is not None and answer.voice is not None:
+            self._voice = answer.voice
+            yield VoiceChanged(answer.voice)
+        exchange = self._memory.begin(turn, caller)
+        if answer is not None:
+            for sentence in _SENTENCE.findall(answer.text):
+                for piece in self._speak(sentence, exchange):
+                    yield piece
+                await asyncio.sleep(0)
+            return
+        messages = self._memory.messages(self._engine.settings.llm.system_prompt)
+        try:
+            async with aclosing(llm.reply(self._engine.settings.llm, messages)) as sentences:
+                async for sentence in sentences:
+                    for piece in self._speak(sentence, exchange):
+                        yield piece
+        except llm.EndpointFailed as error:
+            log.warning("chat endpoint failed: %s", error)
+            for piece in self._speak(text("endpoint_failed", self._voice.language), exchange):
+                yield piece
+
+    def truncate(self, turn: TurnId, heard: Heard) -> None:
+        """Remember of this answer only what was heard."""
+        self._memory.truncate(turn, heard.text)
+
+    def set_voice(self, voice: Voice) -> None:
+        """Sound like this from the next answer on. Raises ValueError naming what is on offer."""
+        self._voice = check_voice(voice if voice.name else _named(voice, self._voice.name))
+
+    def close(self) -> None:
+        """Give back what the session holds of the engine."""
+        self._listening.close()
+
+    async def _understand(
+        self, hypothesis: Hypothesis, listening: Listening
+    ) -> tuple[str, Answer | None]:
+        """The caller's words and the answer to them; no answer when the endpoint is to give it."""
+        if not listening.has_speech:
+            return "", Answer(text("nothing_heard", self._voice.language))
+        words, score = hypothesis.words, certainty(hypothesis)
+        found = understand(words) if plausible(score) else None
+        if found is not None and score >= MIN_SURE and hypothesis.open_at is None:
+            return _display(words), self._answer(*found)
+        transcript = await self._engine.dictation.transcribe(listening.audio)
+        if found is not None and (score >= MIN_SURE or self._confirm(hypothesis, transcript)):
+            if hypothesis.open_at is None:
+                return _display(words), self._answer(*found)
+            rest = await self._engine.dictation.transcribe(listening.audio[hypothesis.open_at :])
+            skill, slots = found
+            answer = self._answer(skill, slots | {"anything": rest})
+            return _display(words).replace("…", rest), answer
+        if (found := understand(tuple(transcript.split()))) is not None:
+            return transcript, self._answer(*found)
+        if self._engine.settings.llm.base_url and transcript:
+            return transcript, None
+        return transcript, Answer(text("not_understood", self._voice.language))
+
+    def _confirm(self, hypothesis: Hypothesis, transcript: str) -> bool:
+        command = self._engine.grammar.phones(hypothesis.words)
+        heard = self._engine.dictation.phones(transcript)
+        if hypothesis.open_at is not None:
+            heard = heard[: len(command)]
+        return agree(certainty(hypothesis), command, heard)
+
+    def _answer(self, skill: Skill, slots: dict[str, str]) -> Answer:
+        return skill.answer(Request(slots, self._voice, self._memory, self._engine.now()))
+
+    def _speak(self, sentence: str, exchange: Exchange) -> list[Speech]:
+        pieces = speak(sentence, self._voice)
+        exchange.answer += sentence
+        return pieces
+
+
+def _display(words: tuple[str, ...]) -> str:
+    return " ".join("…" if word == OPEN else word for word in words)
