@@ -42,6 +42,7 @@ from media.events import (
     Event,
     Failure,
     ReplyEnded,
+    ReplyHeard,
     ReplyStarted,
     ReplyText,
     StateChanged,
@@ -287,9 +288,12 @@ class Conversation:
     def pull(self) -> Samples:
         """The next 20 ms for the caller to hear, silence included."""
         samples = self._playout.pull()
-        if self._state is State.SPEAKING and self._playout.drained:
-            self._end_reply(interrupted=False)
-            self._enter(State.LISTENING)
+        if self._state is State.SPEAKING:
+            if self._playout.drained:
+                self._end_reply(interrupted=False)
+                self._enter(State.LISTENING)
+            else:
+                self._tell_heard()
         return samples
 
     # The caller's turn
@@ -367,10 +371,16 @@ class Conversation:
         self._deadline = None
         if self._replying:
             playout = self._playout
+            if not interrupted:
+                self._tell_heard(over=True)
             heard = playout.heard_text() if interrupted else playout.text
             self._notify(ReplyEnded(self._turn, playout.text, heard, playout.played, interrupted))
         self._replying = False
         self._playout.reset()
+
+    def _tell_heard(self, over: bool = False) -> None:
+        if words := self._playout.newly_heard(over):
+            self._notify(ReplyHeard(self._turn, words))
 
     def _enter(self, state: State) -> None:
         assert state in _NEXT[self._state], f"{self._state} may not become {state}"

@@ -72,6 +72,15 @@ class ReplyText:
 
 
 @dataclass(frozen=True, slots=True)
+class ReplyHeard:
+    """The next piece of the answer's words that the caller has now heard, to be appended."""
+
+    type: ClassVar[str] = "reply.heard"
+    turn: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class ReplyEnded:
     """The answer is over. `heard` is the prefix of `text` that the caller heard."""
 
@@ -116,6 +125,7 @@ Event = (
     | UserTranscript
     | ReplyStarted
     | ReplyText
+    | ReplyHeard
     | ReplyEnded
     | VoiceChanged
     | Failure

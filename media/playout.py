@@ -52,6 +52,7 @@ class PlayoutBuffer:
         self._dropped = 0
         self._pushed = 0
         self._marks: list[_Mark] = []
+        self._told = 0  # of the marks, by `newly_heard`
         self._text: list[str] = []
         self._resampler: Resampler | None = None
         self._source_rate = 0
@@ -95,6 +96,19 @@ class PlayoutBuffer:
                 return heard + "".join(words[: played * len(words) // length])
             heard += mark.text
         return heard
+
+    def newly_heard(self, over: bool = False) -> str:
+        """The words of the pieces that were pulled to their end since this was last asked.
+
+        They never get ahead of `heard_text`. Of an answer that is `over`, all that are left.
+        """
+        first = self._told
+        while self._told < len(self._marks):
+            mark = self._marks[self._told]
+            if not over and self._played < max(mark.end, mark.start + 1):
+                break
+            self._told += 1
+        return "".join(mark.text for mark in self._marks[first : self._told])
 
     def push(self, samples: Samples, rate: int, text: str = "") -> None:
         """Append a piece of the answer. Empty samples with text are words without a sound."""

@@ -46,23 +46,32 @@ export class Captions {
     "reply.text": (turn, { text }) => {
       turn.reply ??= { text: "", heard: "", ended: false, interrupted: false };
       turn.reply.text += text;
-      const entry = this.#entry(turn, "reply");
-      entry.classList.remove("pending");
-      words(entry).append(span("fresh", text));
+      this.#showReply(turn);
+    },
+    // The engine is ahead of its voice: what is still to be spoken waits in a lighter shade.
+    "reply.heard": (turn, { text }) => {
+      if (!turn.reply) return;
+      turn.reply.heard += text;
+      this.#showReply(turn);
     },
     "reply.ended": (turn, { text, heard, interrupted }) => {
       this.#settleUser(turn);
       turn.reply = { text, heard, ended: true, interrupted };
-      const entry = this.#entry(turn, "reply");
-      if (!text) return entry.remove();
-      entry.classList.remove("pending");
-      entry.classList.toggle("interrupted", interrupted);
-      const unheard = text.slice(heard.length);
-      words(entry).replaceChildren(heard);
-      if (unheard.trim()) words(entry).append(span("unheard", unheard));
+      if (!text) return this.#entry(turn, "reply").remove();
+      this.#showReply(turn);
       this.#announce(`Vaani: ${heard}${interrupted ? " … interrupted" : ""}`);
     },
   };
+
+  #showReply(turn) {
+    const { text, heard, ended, interrupted } = turn.reply;
+    const entry = this.#entry(turn, "reply");
+    entry.classList.remove("pending");
+    entry.classList.toggle("interrupted", interrupted);
+    const rest = text.slice(heard.length);
+    words(entry).replaceChildren(heard);
+    if (rest.trim()) words(entry).append(span(ended ? "unheard" : "ahead", rest));
+  }
 
   #turn(number) {
     let turn = this.turns.find((known) => known.turn === number);

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import select
@@ -12,15 +11,17 @@ import sys
 import time
 import urllib.error
 import urllib.request
-import wave
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-import espeakng_loader
 import numpy as np
 import pytest
-from numpy.typing import NDArray
+
+from bench.audio import write_audio
+from bench.caller import RATE
+from bench.voices import speak
+from media.frames import silence
 
 if (
     TYPE_CHECKING
@@ -29,6 +30,7 @@ if (
 
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 30.0
+CALLER = "en-us+adam"  # after a browser's noise suppression the best understood of them
 
 CHROMIUM_ARGUMENTS = (
     "--no-sandbox",
@@ -153,45 +155,11 @@ def record(tmp_path: Path) -> Record:
     path = tmp_path / "caller.wav"
 
     def record(*script: str | float) -> Path:
-        voice = _Espeak()
-        rate = voice.rate
         parts = [
-            voice.speak(part) if isinstance(part, str) else np.zeros(int(part * rate), np.int16)
+            speak(part, CALLER, rate=150) if isinstance(part, str) else silence(int(part * RATE))
             for part in script
         ]
-        with wave.open(str(path), "wb") as file:
-            file.setparams((1, 2, rate, 0, "NONE", ""))
-            file.writeframes(np.concatenate(parts).tobytes())
+        write_audio(path, np.concatenate(parts), RATE)
         return path
 
     return record
-
-
-class _Espeak:
-    """espeak-ng as a library, through ctypes: the caller's voice."""
-
-    def __init__(self) -> None:
-        self._library = ctypes.CDLL(espeakng_loader.get_library_path())
-        data = str(espeakng_loader.get_data_path()).encode()
-        synchronous, milliseconds, do_not_exit = 2, 20, 0x8000
-        self.rate: int = self._library.espeak_Initialize(
-            synchronous, milliseconds, data, do_not_exit
-        )
-
-    def speak(self, text: str) -> NDArray[np.int16]:
-        pieces: list[NDArray[np.int16]] = []
-        signature = ctypes.CFUNCTYPE(
-            ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p
-        )
-
-        def take(samples: ctypes._Pointer[ctypes.c_short], count: int, events: int) -> int:
-            if samples and count:
-                pieces.append(np.ctypeslib.as_array(samples, (count,)).copy())
-            return 0
-
-        callback = signature(take)  # a name of its own: ctypes does not keep it alive
-        self._library.espeak_SetSynthCallback(callback)
-        words = text.encode() + b"\0"
-        utf8 = 1
-        self._library.espeak_Synth(words, ctypes.c_size_t(len(words)), 0, 0, 0, utf8, None, None)
-        return np.concatenate(pieces)

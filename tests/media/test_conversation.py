@@ -26,6 +26,7 @@ from media.conversation import (
 from media.endpointing import EndpointingSettings
 from media.events import (
     ReplyEnded,
+    ReplyHeard,
     ReplyStarted,
     StateChanged,
     UserStarted,
@@ -64,6 +65,8 @@ def spell(action: Action) -> str:
             end = "interrupted" if ended.interrupted else "done"
             said = f"{ended.seconds:.3f} s {ended.heard!r} of {ended.text!r}"
             return f"reply.ended {ended.turn}: {said}, {end}"
+        case Notify(ReplyHeard(turn, text)):
+            return f"reply.heard {turn}: {text!r}"
         case Notify(event):
             return repr(event)
 
@@ -135,6 +138,11 @@ class Call:
         self.conversation.receive_end(self.conversation.turn)
         self.drain()
 
+    def told_heard(self) -> str:
+        """The words of the answers that the listeners know to be heard."""
+        notified = [a.event for a in self.actions if isinstance(a, Notify)]
+        return "".join(event.text for event in notified if isinstance(event, ReplyHeard))
+
     def listened(self) -> list[int]:
         """The steps of the frames that went to the engine."""
         values = [int(a.frame.samples[0]) for a in self.actions if isinstance(a, Listen)]
@@ -164,6 +172,11 @@ def answering(**options: Any) -> Call:
     call.actions.clear()
     call.played.clear()
     return call
+
+
+def words_heard(number: int) -> list[str]:
+    """The trace of the first words of `answering`: each is heard when its tenth is over."""
+    return [f"{900 + 100 * n} reply.heard 1: 'w{n} '" for n in range(number)]
 
 
 # The table, row by row
@@ -243,6 +256,8 @@ def test_the_answer_is_spoken_and_then_it_listens() -> None:
         "900 reply.started 1",
         "900 ReplyText(turn=1, text='hello ')",
         "900 ReplyText(turn=1, text='there')",
+        "1000 reply.heard 1: 'hello '",
+        "1100 reply.heard 1: 'there'",
         "1100 reply.ended 1: 0.190 s 'hello there' of 'hello there', done",
         "1100 = listening",
     ]
@@ -257,8 +272,9 @@ def test_an_answer_without_a_sound() -> None:
     call.say("(nods)", 0.0)
     assert call.state == "thinking"
     call.end()
-    assert call.trace[-3:] == [
+    assert call.trace[-4:] == [
         "800 ReplyText(turn=1, text='(nods)')",
+        "800 reply.heard 1: '(nods)'",
         "800 reply.ended 1: 0.000 s '(nods)' of '(nods)', done",
         "800 = listening",
     ]
@@ -293,7 +309,7 @@ def test_barge_in_while_thinking_is_the_same_request_going_on() -> None:
 def test_barge_in_in_one_call() -> None:
     call = answering()
     call.hear(50 * "." + 5 * "x")
-    assert call.trace == []
+    assert call.trace == words_heard(11)
     call.step += 1
     frame = AudioFrame(np.full(320, 10_000 + call.step, dtype=np.int16), VAD_RATE)
     call.conversation.receive_frame(frame, call.now)
@@ -342,6 +358,7 @@ def test_the_client_interrupts() -> None:
     call.conversation.interrupt()
     call.drain()
     assert [t.split(" of ")[0] for t in call.trace] == [
+        *words_heard(2),
         "1000 cancel 1: heard 0.200 s 'w0 w1 '",
         "1000 reply.ended 1: 0.200 s 'w0 w1 '",
         "1000 = listening",
@@ -603,9 +620,9 @@ def test_a_needless_timeout_does_no_harm() -> None:
 def test_barge_in_needs_min_duration() -> None:
     call = answering(interruption=InterruptionSettings(min_duration=0.3))
     call.hear(14 * "x" + 10 * ".")
-    assert call.trace == []
+    assert call.trace == words_heard(4)
     call.hear(14 * "x")
-    assert call.trace == []
+    assert call.trace == words_heard(7)
     call.hear("x")
     assert call.state == "user_speaking"
 
@@ -613,9 +630,10 @@ def test_barge_in_needs_min_duration() -> None:
 def test_interruption_switched_off() -> None:
     call = answering(interruption=InterruptionSettings(enabled=False))
     call.hear(100 * "x" + 20 * ".")
-    assert call.trace == []
+    assert call.trace == words_heard(24)
     call.hear(80 * ".")
-    assert [t.split(":")[0] for t in call.trace] == ["4800 reply.ended 1", "4800 = listening"]
+    assert call.trace[:-2] == words_heard(40)
+    assert [t.split(":")[0] for t in call.trace[-2:]] == ["4800 reply.ended 1", "4800 = listening"]
     call = asked(interruption=InterruptionSettings(enabled=False))
     call.trace.clear()
     call.hear(30 * "x")
@@ -696,6 +714,86 @@ def test_the_end_comes_after_everything_was_pulled() -> None:
     assert call.trace[-2:] == [
         "1220 reply.ended 1: 0.100 s 'short' of 'short', done",
         "1220 = listening",
+    ]
+
+
+# What was heard, while it is heard
+
+
+def test_the_words_of_a_whole_answer_are_told_as_they_are_heard() -> None:
+    call = asked()
+    call.trace.clear()
+    call.say("one ", 0.1)
+    call.say("two ", 0.05)
+    call.say("three ", 0.01)
+    call.hear(7 * ".")
+    call.say("four", 0.13)
+    call.end()
+    call.hear(10 * ".")
+    assert call.trace[5:] == [
+        "900 reply.heard 1: 'one '",
+        "940 ReplyText(turn=1, text='four')",
+        "960 reply.heard 1: 'two three '",
+        "1100 reply.heard 1: 'four'",
+        "1100 reply.ended 1: 0.290 s 'one two three four' of 'one two three four', done",
+        "1100 = listening",
+    ]
+    assert call.told_heard() == "one two three four"
+
+
+def test_an_interrupted_answer_ends_with_what_was_told_and_the_words_of_half_a_piece() -> None:
+    call = asked()
+    call.trace.clear()
+    call.say("one two ", 0.2)
+    call.say("three four ", 0.2)
+    call.say("five", 0.2)
+    call.hear(11 * "." + 6 * "x" + 9 * ".")
+    assert call.trace[5:] == [
+        "1000 reply.heard 1: 'one two '",
+        "1140 cancel 1: heard 0.320 s 'one two three '",
+        "1140 reply.ended 1: 0.320 s 'one two three ' of 'one two three four five', interrupted",
+        "1140 = user_speaking",
+        "1140 user.started 2",
+    ]
+    assert call.told_heard() == "one two "
+
+
+def test_words_without_a_sound_are_told_with_what_follows_or_at_the_end() -> None:
+    def nodding() -> Call:
+        call = asked()
+        call.trace.clear()
+        call.say("yes ", 0.1)
+        call.say("(nods) ", 0.0)
+        call.hear(8 * ".")
+        assert call.trace[4:] == ["900 reply.heard 1: 'yes '"]
+        return call
+
+    call = nodding()
+    call.conversation.interrupt()
+    call.drain()
+    assert call.trace[5:] == [
+        "960 cancel 1: heard 0.100 s 'yes '",
+        "960 reply.ended 1: 0.100 s 'yes ' of 'yes (nods) ', interrupted",
+        "960 = listening",
+    ]
+    call = nodding()
+    call.end()
+    call.hear(".")
+    assert call.trace[5:] == [
+        "980 reply.heard 1: '(nods) '",
+        "980 reply.ended 1: 0.100 s 'yes (nods) ' of 'yes (nods) ', done",
+        "980 = listening",
+    ]
+    call = nodding()
+    call.say("indeed", 0.1)
+    call.end()
+    call.hear(6 * ".")
+    assert call.trace[5:] == [
+        "960 ReplyText(turn=1, text='indeed')",
+        "980 reply.heard 1: '(nods) '",
+        "1060 reply.heard 1: 'indeed'",
+        "1060 reply.ended 1: 0.200 s 'yes (nods) indeed' of 'yes (nods) indeed', done",
+        "1060 = listening",
     ]
 
 
@@ -783,6 +881,7 @@ def test_the_golden_trace_of_a_call() -> None:
         "2780 reply.started 1",
         "2780 ReplyText(turn=1, text='Once upon ')",
         "2780 ReplyText(turn=1, text='a time ')",
+        "3280 reply.heard 1: 'Once upon '",
         "3420 ReplyText(turn=1, text='there was ')",
         "3580 cancel 1: heard 0.780 s 'Once upon a '",
         "3580 reply.ended 1: 0.780 s 'Once upon a ' of 'Once upon a time there was ', interrupted",
@@ -795,6 +894,7 @@ def test_the_golden_trace_of_a_call() -> None:
         "4660 = speaking",
         "4660 reply.started 2",
         "4660 ReplyText(turn=2, text='All right.')",
+        "5260 reply.heard 2: 'All right.'",
         "5260 reply.ended 2: 0.600 s 'All right.' of 'All right.', done",
         "5260 = listening",
         "5460 = closed",
@@ -863,6 +963,7 @@ def test_whatever_happens(inputs: list[tuple[str, Any]]) -> None:
 
     state, turn = "listening", 0
     started, cancelled, ended = set[int](), set[int](), set[int]()
+    told = dict[int, str]()
     for action in call.actions:
         match action:
             case Notify(StateChanged(new)):
@@ -884,11 +985,18 @@ def test_whatever_happens(inputs: list[tuple[str, Any]]) -> None:
                 assert number not in cancelled
                 assert seconds >= 0
                 cancelled.add(number)
+            case Notify(ReplyHeard(number, text)):
+                assert number == turn
+                assert number not in ended
+                assert text
+                told[number] = told.get(number, "") + text
             case Notify(ReplyEnded() as reply):
                 assert reply.turn == turn
                 assert reply.turn not in ended
                 assert reply.interrupted == (reply.turn in cancelled)
                 assert reply.text.startswith(reply.heard)
+                assert reply.heard.startswith(told.get(turn, ""))
+                assert reply.interrupted or reply.heard == told.get(turn, "") == reply.text
                 assert "late" not in reply.text
                 ended.add(reply.turn)
     assert state == call.state
@@ -959,7 +1067,7 @@ def test_a_recorded_call_replays_bit_for_bit(
     assert again == first
     assert beside == first
     told = [line for line in first if isinstance(line, str) and not line.startswith("listen")]
-    for kind in ("user.started", "user.stopped", "reply.ended", "cancel", "Failure"):
+    for kind in ("user.started", "user.stopped", "reply.heard", "reply.ended", "cancel", "Failure"):
         assert sum(line.startswith(kind) for line in told) > 0  # the call was worth recording
 
 
@@ -992,6 +1100,7 @@ def test_thirty_seconds_with_silero(voice: str, utterances: Callable[[int], list
     )
     told: dict[str, list[int]] = {}
     cancelled: list[CancelTurn] = []
+    heard_at: list[tuple[int, ReplyHeard]] = []
     ended: list[ReplyEnded] = []
     played = []
     answer_at: int | None = None
@@ -1011,6 +1120,8 @@ def test_thirty_seconds_with_silero(voice: str, utterances: Callable[[int], list
                     answer_at = step + 10
                 case CancelTurn():
                     cancelled.append(action)
+                case Notify(ReplyHeard() as event):
+                    heard_at.append((step * 20, event))
                 case Notify(ReplyEnded() as event):
                     ended.append(event)
                 case Notify(UserStarted() | UserStopped() | ReplyStarted() as event):
@@ -1035,6 +1146,12 @@ def test_thirty_seconds_with_silero(voice: str, utterances: Callable[[int], list
     heard = barge_in - told["reply.started"][1]
     words = "".join(f"w{word} " for word in range(heard // 100))
     assert cancelled == [CancelTurn(2, heard / 1000, words)]
+    # A word is heard when its 100 ms are pulled, the first frame of them at reply.started.
+    assert heard_at == [
+        (begin + 80 + 100 * word, ReplyHeard(turn, f"w{word} "))
+        for turn, begin in enumerate(told["reply.started"], 1)
+        for word in range(heard // 100 if turn == 2 else 30)
+    ]
     assert [(reply.interrupted, reply.heard == reply.text) for reply in ended] == [
         (False, True),
         (True, False),

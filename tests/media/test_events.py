@@ -17,6 +17,7 @@ WIRE = {
     "user.transcript": "turn text final",
     "reply.started": "turn",
     "reply.text": "turn text",
+    "reply.heard": "turn text",
     "reply.ended": "turn text heard seconds interrupted",
     "voice.changed": "voice",
     "error": "code message",

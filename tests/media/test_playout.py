@@ -203,6 +203,86 @@ def test_words_without_a_sound_are_heard_with_what_follows() -> None:
     assert buffer.text == "silent loud after"
 
 
+def test_each_piece_is_newly_heard_once_and_in_order() -> None:
+    buffer = PlayoutBuffer(RATE)
+    assert buffer.newly_heard() == ""
+    for word in ("one ", "two ", "three"):
+        buffer.push(constant(2 * FRAME), RATE, word)
+    new = [buffer.newly_heard()]
+    for _ in range(8):
+        buffer.pull()
+        new.append(buffer.newly_heard())
+        assert buffer.newly_heard() == ""
+    assert new == ["", "", "one ", "", "two ", "", "three", "", ""]
+
+
+def test_pieces_heard_since_the_last_question_come_together() -> None:
+    buffer = PlayoutBuffer(RATE)
+    for word in ("one ", "two ", "three"):
+        buffer.push(constant(2 * FRAME), RATE, word)
+    pulled(buffer, 5)
+    assert buffer.newly_heard() == "one two "
+    buffer.pull()
+    assert buffer.newly_heard() == "three"
+
+
+def test_nothing_of_a_half_played_piece_is_newly_heard() -> None:
+    buffer = PlayoutBuffer(RATE)
+    buffer.push(constant(10 * FRAME + 1), RATE, "a b c d e")
+    pulled(buffer, 10)
+    assert buffer.heard_text() == "a b c d "
+    assert buffer.newly_heard() == ""  # one sample is still to come
+    buffer.pull()
+    assert buffer.newly_heard() == "a b c d e"
+
+
+def test_nothing_is_newly_heard_in_a_fade() -> None:
+    buffer = PlayoutBuffer(RATE)
+    buffer.push(constant(FRAME), RATE, "one ")
+    buffer.push(constant(FADE), RATE, "two ")
+    buffer.push(constant(FRAME), RATE, "three")
+    buffer.pull()
+    buffer.flush()
+    pulled(buffer, 3)
+    assert buffer.newly_heard() == "one "
+    assert buffer.newly_heard() == ""
+
+
+def test_reset_forgets_what_was_newly_heard() -> None:
+    buffer = PlayoutBuffer(RATE)
+    buffer.push(constant(FRAME), RATE, "told ")
+    buffer.push(constant(FRAME), RATE, "untold ")
+    buffer.pull()
+    assert buffer.newly_heard() == "told "
+    buffer.pull()
+    buffer.reset()
+    assert buffer.newly_heard() == ""
+    buffer.push(constant(FRAME), RATE, "new ")
+    assert buffer.newly_heard() == ""
+    buffer.pull()
+    assert buffer.newly_heard() == "new "
+
+
+def test_words_without_a_sound_are_newly_heard_with_what_follows() -> None:
+    buffer = PlayoutBuffer(RATE)
+    buffer.push(constant(FRAME), RATE, "loud ")
+    buffer.push(silence(0), RATE, "silent ")
+    buffer.pull()
+    assert buffer.newly_heard() == buffer.heard_text() == "loud "
+    buffer.push(constant(2 * FRAME), RATE, "again ")
+    assert buffer.newly_heard() == ""
+    buffer.pull()
+    assert buffer.newly_heard() == "silent "
+    buffer.pull()
+    assert buffer.newly_heard() == "again "
+    buffer.push(silence(0), RATE, "after")
+    buffer.finish()
+    buffer.pull()
+    assert buffer.newly_heard() == ""  # nothing follows
+    assert buffer.newly_heard(over=True) == "after"
+    assert buffer.newly_heard(over=True) == ""
+
+
 WORDS = st.lists(st.sampled_from(["a", "be", "see ", " ", "నమస్కారం ", ". "]), max_size=4)
 OPERATION = st.one_of(
     st.tuples(st.just("push"), st.integers(0, 1500), WORDS.map("".join)),
@@ -219,7 +299,7 @@ def test_heard_is_a_growing_prefix_and_samples_are_conserved(
     operations: list[tuple[str, int, str]], rate: int
 ) -> None:
     buffer = PlayoutBuffer(RATE)
-    heard, played, pushed, over = "", 0.0, 0, False
+    heard, told, played, pushed, over = "", "", 0.0, 0, False
     for name, length, text in operations:
         if name == "push" and not over:
             buffer.push(constant(length), rate, text)
@@ -236,6 +316,9 @@ def test_heard_is_a_growing_prefix_and_samples_are_conserved(
         assert buffer.played >= played
         assert buffer.heard_text().startswith(heard)
         assert buffer.text.startswith(buffer.heard_text())
+        told += buffer.newly_heard()
+        assert buffer.heard_text().startswith(told)
+        assert buffer.newly_heard() == ""
         if rate == RATE and not (over and buffer.drained):
             assert round((buffer.played + buffer.buffered) * RATE) == pushed
         heard, played = buffer.heard_text(), buffer.played

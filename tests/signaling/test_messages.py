@@ -45,6 +45,7 @@ EVENTS: list[tuple[events.Event, dict[str, Any]]] = [
     ),
     (events.ReplyStarted(3), {"type": "reply.started", "turn": 3}),
     (events.ReplyText(3, "yes "), {"type": "reply.text", "turn": 3, "text": "yes "}),
+    (events.ReplyHeard(3, "yes "), {"type": "reply.heard", "turn": 3, "text": "yes "}),
     (
         events.ReplyEnded(3, "yes and no", "yes ", 0.5, interrupted=True),
         {
@@ -75,6 +76,14 @@ def test_no_event_is_forgotten_here() -> None:
 
 def test_telugu_goes_out_as_it_is() -> None:
     assert "వాణి" in encode_event(events.ReplyText(1, "వాణి"))
+
+
+@given(st.integers(0), st.text())
+def test_heard_words_come_back_from_the_wire_as_they_were(turn: int, text: str) -> None:
+    event = events.ReplyHeard(turn, text)
+    fields = json.loads(encode_event(event))
+    assert fields.pop("type") == events.ReplyHeard.type == "reply.heard"
+    assert events.ReplyHeard(**fields) == event
 
 
 @pytest.mark.parametrize(
