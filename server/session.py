@@ -18,6 +18,7 @@ from pyee import EventEmitter
 from inference.protocol import (
     Engine,
     EngineFailed,
+    EngineInfo,
     EngineSession,
     Heard,
     Speech,
@@ -90,6 +91,11 @@ class Dialogue(Protocol):
     def close(self) -> None: ...
 
 
+def _named(voice: Voice, info: EngineInfo) -> Voice:
+    """The voice with its name filled in: the engine's first, where none was chosen."""
+    return voice if voice.name or not info.voices else replace(voice, name=info.voices[0].name)
+
+
 class Session:
     """A conversation with an engine, for any transport (it is a `signaling.transport.Call`).
 
@@ -107,7 +113,7 @@ class Session:
         self.input_rate = engine.info.input_rate
         self.on_hang_up: Callable[[], None] = lambda: None
         self._engine = engine
-        self._voice = voice
+        self._voice = _named(voice, engine.info)
         self._loop = asyncio.get_running_loop()
         self._dialogue: Dialogue = (
             Duplex(output_rate=OUTPUT_RATE)
