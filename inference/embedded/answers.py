@@ -70,12 +70,17 @@ MAX_COUNT = 100
 def count(request: Request) -> Answer:
     slots = request.slots
     first = number_of(slots.get("first", "one"))
-    last = number_of(slots["last"]) if "last" in slots else first + 9 if "first" in slots else 10
+    if "last" in slots:
+        last = number_of(slots["last"])
+    elif "first" in slots:
+        last = min(1, first) if "reverse" in slots else first + 9
+    else:
+        last = 10
     if "reverse" in slots and first < last:
         first, last = last, first
     step = 1 if first <= last else -1
     values = range(first, last + step, step)[:MAX_COUNT]
-    return Answer(", ".join(_spoken(value, request.voice.language) for value in values) + ".")
+    return Answer(_sentence(", ".join(_spoken(v, request.voice.language) for v in values)))
 
 
 def _spoken(value: float, language: str) -> str:

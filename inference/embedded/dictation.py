@@ -29,7 +29,7 @@ class Dictation:
         if not len(audio):
             return ""
         async with self._turn:
-            self._measure(audio)
+            self._prepare(audio)
             self._decoder.start_utt()
             try:
                 for at in range(0, len(audio), _BLOCK):
@@ -45,7 +45,9 @@ class Dictation:
         found = [self._decoder.lookup_word(word) or "" for word in transcript.split()]
         return [phone for word in found for phone in word.split()]
 
-    def _measure(self, audio: Samples) -> None:
+    def _prepare(self, audio: Samples) -> None:
+        """Forget the turn before, and take the cepstral mean from this one."""
+        self._decoder.reinit_feat()
         self._decoder.start_utt()
         self._decoder.process_raw(audio.tobytes(), no_search=True, full_utt=True)
         self._decoder.end_utt()

@@ -42,6 +42,8 @@ log = logging.getLogger(__name__)
 
 _SENTENCE = re.compile(r".+?(?:[.!?।]+[\"')\]]*(?=\s)|$)\s*", re.DOTALL)
 _WARM_DECODERS = 4
+_AHEAD_SILENCE = 0.12
+"""Seconds of silence after which the transcript is begun, in case the grammar does not fit."""
 
 
 class EmbeddedEngine:
@@ -111,6 +113,7 @@ class EmbeddedSession:
         self._on_transcript = on_transcript
         self._memory = Memory()
         self._turn: TurnId = -1
+        self._ahead: asyncio.Task[str] | None = None  # the transcript of what was said until now
         self._listening = Listening(engine.grammar)
 
     def listen(self, turn: TurnId, frame: AudioFrame) -> None:
@@ -118,11 +121,13 @@ class EmbeddedSession:
         if frame.rate != RATE:
             raise ValueError(f"the embedded engine hears {RATE} Hz, not {frame.rate}")
         if turn != self._turn:
-            self._listening.close()
+            self.close()
             self._turn = turn
             self._listening = Listening(self._engine.grammar)
-        if self._listening.feed(frame.samples):
-            words = self._listening.partial
+        changed = self._listening.feed(frame.samples)
+        self._transcribe_ahead()
+        if changed:
+            words = self._listening.latest.words
             complete = self._engine.grammar.complete(words)
             self._on_transcript(Transcript(turn, _display(words), False, complete))
 
@@ -131,8 +136,13 @@ class EmbeddedSession:
         listening = self._listening if turn == self._turn else Listening(self._engine.grammar)
         self._listening = Listening(self._engine.grammar)
         self._turn = -1
+        ahead, self._ahead = self._ahead, None
         hypothesis = listening.finish()
-        caller, answer = await self._understand(hypothesis, listening)
+        try:
+            caller, answer = await self._understand(hypothesis, listening, ahead)
+        finally:
+            if ahead:
+                ahead.cancel()
         yield Transcript(turn, caller, final=True)
         if answer is not None and answer.voice is not None:
             self._voice = answer.voice
@@ -166,9 +176,27 @@ class EmbeddedSession:
     def close(self) -> None:
         """Give back what the session holds of the engine."""
         self._listening.close()
+        if self._ahead:
+            self._ahead.cancel()
+            self._ahead = None
+
+    def _transcribe_ahead(self) -> None:
+        """The silence that will end the turn is time enough for what would delay the answer."""
+        listening = self._listening
+        if self._ahead and listening.quiet < _AHEAD_SILENCE:
+            self._ahead.cancel()  # the caller goes on
+            self._ahead = None
+        elif (
+            self._ahead is None
+            and listening.quiet >= _AHEAD_SILENCE
+            and certainty(listening.latest) < MIN_SURE
+            and listening.has_speech
+        ):
+            transcribe = self._engine.dictation.transcribe(listening.audio)
+            self._ahead = asyncio.create_task(transcribe)
 
     async def _understand(
-        self, hypothesis: Hypothesis, listening: Listening
+        self, hypothesis: Hypothesis, listening: Listening, ahead: asyncio.Task[str] | None
     ) -> tuple[str, Answer | None]:
         """The caller's words and the answer to them; no answer when the endpoint is to give it."""
         if not listening.has_speech:
@@ -177,11 +205,12 @@ class EmbeddedSession:
         found = understand(words) if plausible(score) else None
         if found is not None and score >= MIN_SURE and hypothesis.open_at is None:
             return _display(words), self._answer(*found)
-        transcript = await self._engine.dictation.transcribe(listening.audio)
+        dictation = self._engine.dictation
+        transcript = await (ahead or dictation.transcribe(listening.audio))
         if found is not None and (score >= MIN_SURE or self._confirm(hypothesis, transcript)):
             if hypothesis.open_at is None:
                 return _display(words), self._answer(*found)
-            rest = await self._engine.dictation.transcribe(listening.audio[hypothesis.open_at :])
+            rest = await dictation.transcribe(listening.audio[hypothesis.open_at :])
             skill, slots = found
             answer = self._answer(skill, slots | {"anything": rest})
             return _display(words).replace("…", rest), answer

@@ -68,12 +68,12 @@ SKILLS = (
     Skill(
         "wellbeing",
         "how are you [doing] [today] | how do you do | how is it going | how have you been"
-        " | are you (okay | well | fine) | what's up",
+        " | what's up",
         answers.fixed("wellbeing"),
     ),
     Skill(
         "identity",
-        "(who | what) are you | (what is | what's) your name | who am i (talking | speaking) to"
+        "who are you | (what is | what's) your name | who am i (talking | speaking) to"
         " | introduce yourself | tell me about yourself | do you have a name"
         " | are you a (robot | machine | computer | person | human)"
         " | who (made | created | built) you",
@@ -103,14 +103,14 @@ SKILLS = (
     Skill(
         "count",
         "(count | start counting | count up | count <reverse>) [from <first>]"
-        " [(to | up to | down to | until | till | through) <last>] [<reverse>]"
+        " [(to | up to | down to | until | through) <last>] [<reverse>]"
         " | count [the] numbers from <first> to <last>",
         answers.count,
     ),
     Skill(
         "arithmetic",
-        "[what is | what's | how much is | calculate | compute | what does]"
-        " <left> <operator> <right>",
+        "[what is | what's | how much is | calculate | compute] <left> <operator> <right>"
+        " | what does <left> <operator> <right> (make | equal)",
         answers.arithmetic(),
     ),
     Skill(

@@ -3,63 +3,116 @@
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import pocketsphinx
 import pytest
+import soxr
 
-from inference.embedded.espeak import RATE, Prosody, VoiceError, synthesize
+from inference.embedded.espeak import RATE, speak, synthesize
+from inference.embedded.voices import EMOTIONS, VOICES
+from inference.protocol import Voice
+from media.frames import Samples
 
-SENTENCES = (
-    "Hello! I can count, from one to 21.",
-    "3 plus 4 is 7.",
-    "నమస్కారం, మీరు ఎలా ఉన్నారు?",
-    "  spaces   before and behind  ",
-    "A single\nline break, and an ellipsis… and a dash – so.",
+SENTENCE = "This is how I sound — when I say twenty-five, 3.5 or hello!"
+
+
+def audio_of(voice: Voice, text: str = SENTENCE) -> Samples:
+    return np.concatenate([piece.samples for piece in speak(text, voice)])
+
+
+def active_dbfs(audio: Samples) -> float:
+    blocks = audio[: len(audio) // 220 * 220].reshape(-1, 220).astype(float) / 32768
+    power = np.square(blocks).mean(axis=1)
+    return float(10 * np.log10(power[power > 1e-4 * power.max()].mean()))
+
+
+@pytest.mark.parametrize("language", ["en", "te"])
+@pytest.mark.parametrize("name", VOICES)
+def test_a_piece_is_a_word_and_the_texts_joined_are_the_text(name: str, language: str) -> None:
+    text = SENTENCE if language == "en" else "నమస్కారం, నేను వాణిని. 1, 2, 3."
+    pieces = speak(text, Voice(name, language=language))
+    assert "".join(piece.text for piece in pieces) == text
+    assert len(pieces) > 4
+    assert all(len(piece.samples) for piece in pieces)
+    assert {piece.rate for piece in pieces} == {RATE}
+
+
+@pytest.mark.parametrize("name", [*VOICES, "priya+ravi"])
+def test_every_voice_speaks_at_the_same_level(name: str) -> None:
+    assert active_dbfs(audio_of(Voice(name))) == pytest.approx(-20, abs=0.5)
+
+
+@pytest.mark.parametrize("emotion", EMOTIONS)
+@pytest.mark.parametrize("name", VOICES)
+def test_no_emotion_clips_or_strays_far_from_the_level(name: str, emotion: str) -> None:
+    audio = audio_of(Voice(name, emotion))
+    assert np.abs(audio.astype(int)).max() < 30000
+    assert active_dbfs(audio) == pytest.approx(-20, abs=3)
+
+
+def test_rate_is_a_factor_on_speed() -> None:
+    slow, fast = (len(audio_of(Voice("ravi", rate=rate))) for rate in (0.7, 1.4))
+    assert slow == pytest.approx(2 * fast, rel=0.25)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        " \n",
+        "  spaces   before and behind  ",
+        "A single\nline break… and – so.",
+        "It is 21 now.",
+    ],
 )
-
-
-@pytest.mark.parametrize("text", SENTENCES)
-def test_the_words_joined_are_the_text(text: str) -> None:
-    voice = "te" if text[0] > "z" else "en-us"
-    assert "".join(word.text for word in synthesize(text, Prosody(voice))) == text
+def test_no_character_is_lost(text: str) -> None:
+    assert "".join(piece.text for piece in speak(text, Voice("ravi"))) == text
 
 
 def test_each_word_has_its_own_sound() -> None:
-    words = synthesize("one two three four", Prosody("en-us"))
+    words = speak("one two three four", Voice("priya"))
     assert [word.text for word in words] == ["one ", "two ", "three ", "four"]
     assert all(0.1 < len(word.samples) / RATE < 1.0 for word in words)
     assert all(np.abs(word.samples).max() > 1000 for word in words)
 
 
-def test_a_number_of_several_words_keeps_its_text() -> None:
-    words = synthesize("It is 21 now.", Prosody("en-us"))
-    assert "".join(word.text for word in words) == "It is 21 now."
-    assert sum(len(word.samples) for word in words) > RATE // 2
-
-
-def test_nothing_to_say_is_no_sound() -> None:
-    assert synthesize("", Prosody("en-us")) == synthesize(" \n", Prosody("en-us")) == []
-
-
-def test_rate_and_volume_are_obeyed() -> None:
-    def spoken(prosody: Prosody) -> np.ndarray:
-        return np.concatenate([w.samples for w in synthesize("a long enough sentence", prosody)])
-
-    assert len(spoken(Prosody("en-us", rate=120))) > 1.4 * len(spoken(Prosody("en-us", rate=240)))
-    loud = np.abs(spoken(Prosody("en-us", volume=100)).astype(int)).max()
-    assert np.abs(spoken(Prosody("en-us", volume=40)).astype(int)).max() < 0.6 * loud
-
-
-def test_an_unknown_voice_is_named() -> None:
-    with pytest.raises(VoiceError, match="xx-yy"):
-        synthesize("hello", Prosody("xx-yy"))
-
-
 def test_threads_do_not_mix_their_words() -> None:
     """espeak-ng's state is global: without the lock sentences swallow each other's sound."""
     texts = [f"sentence number {n} of several" for n in range(20)]
-    alone = [synthesize(text, Prosody("en-us")) for text in texts]
+    alone = [speak(text, Voice("arjun")) for text in texts]
     with ThreadPoolExecutor(4) as pool:
-        together = list(pool.map(lambda text: synthesize(text, Prosody("en-us")), texts))
+        together = list(pool.map(lambda text: speak(text, Voice("arjun")), texts))
     for a, b in zip(alone, together, strict=True):
-        assert [w.text for w in a] == [w.text for w in b]
-        # espeak-ng varies a word's length by some milliseconds from one time to the next.
-        assert [len(w.samples) for w in b] == pytest.approx([len(w.samples) for w in a], rel=0.1)
+        assert [word.text for word in a] == [word.text for word in b]
+        # espeak-ng varies a word's length by some milliseconds from one time to the next
+        assert [len(word.samples) for word in b] == pytest.approx(
+            [len(word.samples) for word in a], rel=0.1
+        )
+
+
+def test_silence_has_pieces_too() -> None:
+    assert "".join(piece.text for piece in speak("—", Voice("ravi"))) == "—"
+
+
+def test_a_voice_the_library_lacks_is_refused() -> None:
+    with pytest.raises(ValueError, match="no voice 'nowhere'"):
+        synthesize("hello", "nowhere")
+
+
+@pytest.mark.parametrize("name", VOICES)
+def test_digits_spoken_are_recognised_again(name: str) -> None:
+    digits = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
+    decoder = pocketsphinx.Decoder(lm=None, loglevel="FATAL", bestpath=False)
+    one_of = " | ".join(digits)
+    decoder.add_jsgf_string("digits", f"#JSGF V1.0; grammar g; public <g> = {one_of};")
+    decoder.activate_search("digits")
+    right = 0
+    for digit in digits:
+        speech = soxr.resample(audio_of(Voice(name), f"{digit}.").astype(np.float32), RATE, 16000)
+        noise = np.random.default_rng(1).normal(0, 10, len(speech) + 6400)
+        noise[3200:-3200] += speech
+        decoder.reinit_feat()
+        decoder.start_utt()
+        decoder.process_raw(noise.astype(np.int16).tobytes(), full_utt=True)
+        decoder.end_utt()
+        right += decoder.hyp() is not None and decoder.hyp().hypstr == digit
+    assert right >= 8
