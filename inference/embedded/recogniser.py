@@ -64,7 +64,7 @@ NOTHING = Hypothesis((), -math.inf)
 
 
 class Grammar:
-    """The grammar's decoders, lent to turns: 12 MB and 25 ms each, for as long as a caller talks."""
+    """The grammar's decoders, lent to turns for as long as a caller talks: 12 MB and 25 ms each."""
 
     def __init__(self, automaton: Automaton) -> None:
         self.automaton = automaton
