@@ -42,6 +42,9 @@ log = logging.getLogger(__name__)
 
 _SENTENCE = re.compile(r".+?(?:[.!?।]+[\"')\]]*(?=\s)|$)\s*", re.DOTALL)
 _WARM_DECODERS = 4
+_MIN_OPINION = MIN_SURE - 1.0
+"""Certainty of a partial transcript from which it says whether the caller has finished."""
+
 _AHEAD_SILENCE = 0.12
 """Seconds of silence after which the transcript is begun, in case the grammar does not fit."""
 
@@ -128,7 +131,9 @@ class EmbeddedSession:
         self._transcribe_ahead()
         if changed:
             words = self._listening.latest.words
-            complete = self._engine.grammar.complete(words)
+            # In other speech the grammar hears the beginnings of commands all the time.
+            sure = certainty(self._listening.latest) >= _MIN_OPINION
+            complete = self._engine.grammar.complete(words) if sure else None
             self._on_transcript(Transcript(turn, _display(words), False, complete))
 
     async def respond(self, turn: TurnId) -> AsyncGenerator[Chunk]:

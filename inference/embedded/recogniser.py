@@ -25,9 +25,9 @@ from media.frames import Samples
 RATE = 16000
 
 _BLOCK = RATE // 50
-_HOLD_LOUD = 18  # blocks: 0.36 s of speech to measure the mean on
+_HOLD_LOUD = 25  # blocks: 0.5 s of speech to measure the mean on
 _HOLD_MOST = 75  # blocks: 1.5 s of anything
-_HOLD_SINCE = 28  # blocks: 0.56 s from the first loud one, of a word as short as "stop"
+_HOLD_SINCE = 40  # blocks: 0.8 s from the first loud one, of a word as short as "stop"
 _LEAD = 10  # blocks: 0.2 s before the first loud block; what came before is not decoded
 _STEP = 5 * RATE // 50  # decoded per call at most while catching up: 0.1 s, 5 ms of work
 _PARTIAL_EVERY = RATE // 10

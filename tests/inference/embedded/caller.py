@@ -15,8 +15,9 @@ from media.frames import AudioFrame, Samples
 
 _SPEAKER = """
 import sys
-from inference.embedded.espeak import synthesize
-sys.stdout.buffer.write(synthesize(sys.argv[1], sys.argv[2])[0].tobytes())
+from inference.embedded import espeak
+espeak._library().dll.espeak_ng_SetRandSeed(1)  # it was seeded with the time of day
+sys.stdout.buffer.write(espeak.synthesize(sys.argv[1], sys.argv[2])[0].tobytes())
 """
 
 
