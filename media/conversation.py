@@ -94,7 +94,7 @@ class InterruptionSettings:
     """Configuration section `interruption`: what counts as the caller's barge-in."""
 
     enabled: bool = True
-    min_duration: float = 0.12  # seconds of speech over the answer that stop it
+    min_duration: float = 0.1  # seconds of speech over the answer that stop it
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +206,8 @@ class Conversation:
             case State.THINKING | State.SPEAKING:
                 self._pre_roll.append(frame)
                 policy = self._interruption
-                if policy.enabled and activity.speech >= policy.min_duration:
+                speech = activity.speech + activity.attack
+                if policy.enabled and speech >= policy.min_duration - 1e-9:
                     self._barge_in(activity, now)
             case State.USER_SPEAKING | State.ENDPOINTING:
                 self._listen(frame)

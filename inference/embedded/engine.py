@@ -36,7 +36,7 @@ from inference.protocol import (
     Voice,
     VoiceChanged,
 )
-from media.frames import AudioFrame
+from media.frames import AudioFrame, Samples
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ _MIN_OPINION = MIN_SURE - 1.0
 """Certainty of a partial transcript from which it says whether the caller has finished."""
 
 _AHEAD_SILENCE = 0.12
-"""Seconds of silence after which the transcript is begun, in case the grammar does not fit."""
+"""Seconds of silence after which a turn in doubt is heard again."""
 
 
 class EmbeddedEngine:
@@ -116,7 +116,8 @@ class EmbeddedSession:
         self._on_transcript = on_transcript
         self._memory = Memory()
         self._turn: TurnId = -1
-        self._ahead: asyncio.Task[str] | None = None  # the transcript of what was said until now
+        # what a second hearing makes of what was said until now
+        self._ahead: asyncio.Task[tuple[Hypothesis, str]] | None = None
         self._listening = Listening(engine.grammar)
 
     def listen(self, turn: TurnId, frame: AudioFrame) -> None:
@@ -128,7 +129,7 @@ class EmbeddedSession:
             self._turn = turn
             self._listening = Listening(self._engine.grammar)
         changed = self._listening.feed(frame.samples)
-        self._transcribe_ahead()
+        self._reconsider_ahead()
         if changed:
             words = self._listening.latest.words
             # In other speech the grammar hears the beginnings of commands all the time.
@@ -185,7 +186,7 @@ class EmbeddedSession:
             self._ahead.cancel()
             self._ahead = None
 
-    def _transcribe_ahead(self) -> None:
+    def _reconsider_ahead(self) -> None:
         """The silence that will end the turn is time enough for what would delay the answer."""
         listening = self._listening
         if self._ahead and listening.quiet < _AHEAD_SILENCE:
@@ -197,25 +198,37 @@ class EmbeddedSession:
             and certainty(listening.latest) < MIN_SURE
             and listening.has_speech
         ):
-            transcribe = self._engine.dictation.transcribe(listening.audio)
-            self._ahead = asyncio.create_task(transcribe)
+            self._ahead = asyncio.create_task(self._reconsider(listening.audio))
+
+    async def _reconsider(self, audio: Samples) -> tuple[Hypothesis, str]:
+        """A second hearing, with the cepstral mean of all of it; if still in doubt, transcribed."""
+        again = Listening(self._engine.grammar)
+        again.feed(audio)
+        hypothesis = again.finish()
+        if certainty(hypothesis) >= MIN_SURE and hypothesis.open_at is None:
+            return hypothesis, ""
+        return hypothesis, await self._engine.dictation.transcribe(audio)
 
     async def _understand(
-        self, hypothesis: Hypothesis, listening: Listening, ahead: asyncio.Task[str] | None
+        self,
+        hypothesis: Hypothesis,
+        listening: Listening,
+        ahead: asyncio.Task[tuple[Hypothesis, str]] | None,
     ) -> tuple[str, Answer | None]:
         """The caller's words and the answer to them; no answer when the endpoint is to give it."""
         if not listening.has_speech:
             return "", Answer(text("nothing_heard", self._voice.language))
+        transcript = ""
+        if certainty(hypothesis) < MIN_SURE or hypothesis.open_at is not None:
+            second, transcript = await (ahead or self._reconsider(listening.audio))
+            hypothesis = max(hypothesis, second, key=certainty)
         words, score = hypothesis.words, certainty(hypothesis)
         found = understand(words) if plausible(score) else None
-        if found is not None and score >= MIN_SURE and hypothesis.open_at is None:
-            return _display(words), self._answer(*found)
-        dictation = self._engine.dictation
-        transcript = await (ahead or dictation.transcribe(listening.audio))
         if found is not None and (score >= MIN_SURE or self._confirm(hypothesis, transcript)):
             if hypothesis.open_at is None:
                 return _display(words), self._answer(*found)
-            rest = await dictation.transcribe(listening.audio[hypothesis.open_at :])
+            opened = listening.audio[hypothesis.open_at :]
+            rest = await self._engine.dictation.transcribe(opened)
             skill, slots = found
             answer = self._answer(skill, slots | {"anything": rest})
             return _display(words).replace("…", rest), answer
