@@ -116,7 +116,8 @@ async def _reply_ends(caller: Caller, turn: _Turn) -> None:
 
     def ended() -> bool:
         last = caller.ear.last_audible(turn.end)
-        states = [(at, e["state"]) for at, e in caller.events if e["type"] == "state"]
+        recent = caller.events_since(turn.onset)
+        states = [(at, e["state"]) for at, e in recent if e["type"] == "state"]
         if not states:
             return last is not None and clock() - last > SILENT_SERVER_PAUSE
         # An answer may also be silence: "stop" wants none.
@@ -147,11 +148,10 @@ def _result(caller: Caller, turn: _Turn, following: _Turn | None) -> TurnResult:
     # The server may have heard several turns in one: whatever began before the next was said.
     numbers = {
         event["turn"]
-        for at, event in caller.events
-        if event["type"] == "user.started"
-        and turn.onset <= at < (following.onset if following else math.inf)
+        for at, event in caller.events_since(turn.onset)
+        if event["type"] == "user.started" and at < (following.onset if following else math.inf)
     }
-    events = [event for _, event in caller.events if event.get("turn") in numbers]
+    events = [event for _, event in caller.events_since(turn.onset) if event.get("turn") in numbers]
     replies = [event for event in events if event["type"] == "reply.ended"]
     heard = [e["text"] for e in events if e["type"] == "user.transcript" and e["final"]]
     interrupted = any(reply["interrupted"] for reply in replies)

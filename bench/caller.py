@@ -7,6 +7,7 @@ before it, whichever is later.
 
 import asyncio
 import math
+from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -73,7 +74,7 @@ class Ear:
         self.began = self._clock()
         self._end = self.began
         self._frames: list[tuple[float, Samples]] = []
-        self._audible: list[tuple[float, float]] = []  # begin and end of each audible window run
+        self._audible: list[float] = []  # when each audible window began, in order
 
     def receive(self, samples: Samples) -> None:
         now = self._clock()
@@ -82,15 +83,19 @@ class Ear:
         self._frames.append((start, samples))
         for index in np.flatnonzero(loudness(samples, RATE) >= AUDIBLE):
             at = start + float(index) * WINDOW_SECONDS
-            self._audible.append((at, at + WINDOW_SECONDS))
+            # An ear that skipped hears some of it again; its memory stays in order.
+            self._audible.append(max(at, self._audible[-1]) if self._audible else at)
 
     def first_audible(self, since: float) -> float | None:
         """When the first sound after `since` began, in loop time."""
-        return next((begin for begin, _ in self._audible if begin >= since), None)
+        index = bisect_left(self._audible, since)
+        return self._audible[index] if index < len(self._audible) else None
 
     def last_audible(self, since: float, until: float = math.inf) -> float | None:
         """When the last sound between the two ended; None if there was none."""
-        return next((e for _, e in reversed(self._audible) if since < e <= until), None)
+        index = bisect_right(self._audible, until - WINDOW_SECONDS)
+        end = self._audible[index - 1] + WINDOW_SECONDS if index else since
+        return end if end > since else None
 
     def recording(self) -> Samples:
         """All that was heard, as a recording that begins with the call."""
@@ -121,9 +126,9 @@ class Caller:
             addresses=_addresses(self.url),
         )
 
-    def events_since(self, since: float, kind: str) -> list[dict[str, Any]]:
-        """The events of this type that came at or after `since`."""
-        return [event for at, event in self.events if at >= since and event["type"] == kind]
+    def events_since(self, since: float) -> list[tuple[float, dict[str, Any]]]:
+        """The events that came at or after `since`, and when."""
+        return self.events[bisect_left(self.events, since, key=lambda event: event[0]) :]
 
     async def until(self, condition: Any, timeout: float, what: str) -> Any:  # noqa: ASYNC109
         """Wait until `condition()` is true, looked at with every frame and event.
