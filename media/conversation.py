@@ -17,9 +17,9 @@ another number is late and dies in `_is_current`. Nothing else is needed against
     THINKING       first sound of the answer      SPEAKING
     THINKING       answer ends without a sound    LISTENING
     SPEAKING       answer pulled to its end       LISTENING
-    THINKING       speech >= min_duration         USER_SPEAKING    CancelTurn; next number, which
-                                                                   listens to the old turn again
-    SPEAKING       speech >= min_duration         USER_SPEAKING    flush, CancelTurn with what was
+    THINKING       speech + attack >=             USER_SPEAKING    CancelTurn; next number, which
+                     min_duration                                  listens to the old turn again
+    SPEAKING       the same                       USER_SPEAKING    flush, CancelTurn with what was
                                                                    heard; next number; pre-roll
     either         the client interrupts          LISTENING        flush, CancelTurn
     either         the engine fails or is silent  SPEAKING         flush, CancelTurn, a spoken tone

@@ -152,6 +152,8 @@ the detector decides alone.
 
 
 ATTACK_FRAMES = 2
+"""Frames before a run that may be the beginning of its sound."""
+
 ATTACK_LEVEL = 12.0
 """dB under the first frame of a run at which the frames before it still are its beginning.
 
