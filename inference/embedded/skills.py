@@ -109,8 +109,7 @@ SKILLS = (
     ),
     Skill(
         "arithmetic",
-        "[what is | what's | how much is | calculate | compute] <left> <operator> <right>"
-        " | what does <left> <operator> <right> (make | equal)",
+        "[what is | what's | how much is | calculate | compute] <left> <operator> <right>",
         answers.arithmetic(),
     ),
     Skill(
