@@ -111,8 +111,9 @@ class JitterBuffer:
     def _give_up(self, out: list[Released]) -> None:
         """Conceal up to the first packet that is there."""
         assert self._next is not None
-        first = min(self._held, key=lambda sequence: (sequence - self._next) & 0xFFFF)  # type: ignore[operator]
-        missing = (first - self._next) & 0xFFFF
+        awaited = self._next
+        first = min(self._held, key=lambda sequence: (sequence - awaited) & 0xFFFF)
+        missing = (first - awaited) & 0xFFFF
         _, payload = self._held[first]
         self.lost += missing
         self._given_up.extend((self._next + index) & 0xFFFF for index in range(missing))

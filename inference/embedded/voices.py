@@ -52,7 +52,7 @@ EMOTIONS = {
 LANGUAGES = {"en": "en-us", "te": "te"}
 """BCP 47 tag to espeak-ng's voice."""
 
-DEFAULT = "priya"
+DEFAULT = next(iter(VOICES))  # as for every engine: no name means the first voice on offer
 RATES = (0.5, 2.0)
 
 
