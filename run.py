@@ -1,4 +1,4 @@
-"""The command line of Vaani: `run.py serve`, `call`, `config show` and `bench`.
+"""The command line of Vaani: `run.py serve`, `call`, `doctor`, `config show` and `bench`.
 
 Imports wait until a command needs them, so that help and mistakes are answered at once.
 Exit codes: 0 done, 1 failed, 2 wrong usage or settings, 130 interrupted.
@@ -97,8 +97,24 @@ def make_parser() -> Parser:
         metavar="SECONDS",
         help="say the next input when so much of an answer has been heard, not at its end",
     )
+    command.add_argument(
+        "--transport",
+        choices=("webrtc", "websocket", "tcp"),
+        default="webrtc",
+        help="what carries the call; webrtc is the default",
+    )
     command.add_argument("--json", action="store_true", help="report in JSON on standard output")
     command.set_defaults(command=call)
+
+    command = commands.add_parser(
+        "doctor",
+        help="what this host can offer, what a caller will get, and what to change",
+        description="Check this host against the settings. Exit code 0: all that is configured "
+        "works; 1: something does not; 2: the settings are wrong.",
+    )
+    add_settings_arguments(command)
+    command.add_argument("--json", action="store_true", help="print one JSON object")
+    command.set_defaults(command=doctor)
 
     command = commands.add_parser("config", help="look at the configuration")
     config_commands = command.add_subparsers(metavar="COMMAND", required=True)
@@ -187,6 +203,21 @@ def call(args: argparse.Namespace) -> int:
     from bench.call import main
 
     return main(args)
+
+
+def doctor(args: argparse.Namespace) -> int:
+    try:
+        from server.doctor import examine
+        from signaling.public_address import environment
+    except ModuleNotFoundError as error:
+        complain(f"{error.name} is not installed: run `make setup`")
+        return 1
+    settings = read_settings(args)
+    if settings is None:
+        return 2
+    report = examine(settings[0], environment())
+    print(report.as_json() if args.json else report)
+    return 0 if report.ok else 1
 
 
 def show_config(args: argparse.Namespace) -> int:

@@ -46,14 +46,17 @@ class CallResult:
 
 
 async def make_call(
-    url: str, inputs: Sequence[Samples], interrupt_after: float | None = None
+    url: str,
+    inputs: Sequence[Samples],
+    interrupt_after: float | None = None,
+    transport: str = "webrtc",
 ) -> tuple[CallResult, Samples]:
     """Say each input, mono at RATE Hz; what came of it, and all that was heard.
 
     With `interrupt_after`, each input but the first is said so many seconds into the answer to
     the one before. Raises CallFailed.
     """
-    async with connect(url) as caller:
+    async with connect(url, transport) as caller:
         turns = []
         for index, samples in enumerate(inputs):
             last = index == len(inputs) - 1
@@ -181,7 +184,9 @@ def main(args: argparse.Namespace) -> int:
     """Run the command line's call; returns the exit code."""
     try:
         inputs = [read_speech(path) for path in args.inputs]
-        result, heard = asyncio.run(make_call(args.url, inputs, args.interrupt_after))
+        result, heard = asyncio.run(
+            make_call(args.url, inputs, args.interrupt_after, args.transport)
+        )
         write_audio(args.output, heard, RATE)
     except (AudioFileError, CallFailed) as error:
         print(f"vaani: {error}", file=sys.stderr)

@@ -21,9 +21,13 @@ import numpy as np
 from bench.audio import AUDIBLE, WINDOW_SECONDS, loudness
 from media.frames import FRAME_SECONDS, Samples, frame_length, silence
 from signaling.caller import WebRtcCaller
+from signaling.channel import Channel, TcpChannel
 from signaling.ice import LOOPBACK, default_addresses
+from signaling.stream_caller import CallRefused, StreamCaller, dial_tcp
+from signaling.websocket import WebSocketChannel
 
 RATE = 24_000
+TRANSPORTS = ("webrtc", "websocket", "tcp")
 CONNECT_TIMEOUT = 15.0
 MAX_EAR_LAG = 0.06  # seconds an ear may lie behind arrivals before it skips
 
@@ -110,7 +114,7 @@ class Ear:
 class Caller:
     """A call that is up: `mouth`, `ear`, and the `events` so far, with the time each came."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, transport: str = "webrtc") -> None:
         self.url = url.rstrip("/")
         self.mouth = Mouth()
         self.ear = Ear()
@@ -118,12 +122,21 @@ class Caller:
         self.setup_seconds = 0.0
         self._loop = asyncio.get_running_loop()
         self._changed = asyncio.Event()
-        self.peer = WebRtcCaller(
-            rate=RATE,
-            pull=self.mouth.pull,
-            receive=self._hear,
-            receive_event=self._receive_event,
-            addresses=_addresses(self.url),
+        self.peer: WebRtcCaller | StreamCaller = (
+            WebRtcCaller(
+                rate=RATE,
+                pull=self.mouth.pull,
+                receive=self._hear,
+                receive_event=self._receive_event,
+                addresses=_addresses(self.url),
+            )
+            if transport == "webrtc"
+            else StreamCaller(
+                rate=RATE,
+                pull=self.mouth.pull,
+                receive=self._hear,
+                receive_event=self._receive_event,
+            )
         )
 
     def events_since(self, since: float) -> list[tuple[float, dict[str, Any]]]:
@@ -160,33 +173,86 @@ class Caller:
 
 
 @asynccontextmanager
-async def connect(url: str) -> AsyncIterator[Caller]:
-    """Call the server at `url`; hangs up at the end. Raises CallFailed."""
-    caller = Caller(url)
+async def connect(url: str, transport: str = "webrtc") -> AsyncIterator[Caller]:
+    """Call the server at `url` over one of TRANSPORTS; hangs up at the end. Raises CallFailed."""
+    caller = Caller(url, transport)
     began = asyncio.get_running_loop().time()
     async with aiohttp.ClientSession() as http:
-        pc_id = None
-        try:
-            body = {"sdp": await caller.peer.offer(), "type": "offer", "pc_id": None}
-            answer = await _post(http, f"{caller.url}/api/offer", body)
-            pc_id = answer.get("pc_id")
-            try:
-                await caller.peer.accept(answer["sdp"])
-            except Exception as error:  # aiortc raises whatever its parser trips over
-                raise CallFailed(f"{caller.url} answered no SDP: {error!r}") from error
+        if isinstance(caller.peer, WebRtcCaller):
+            line = _webrtc(http, caller.url, caller.peer)
+        elif transport == "websocket":
+            line = _stream(await _dial_websocket(http, caller.url), caller.peer)
+        else:
+            line = _stream(await _dial_tcp(http, caller.url), caller.peer)
+        async with line:
             try:
                 async with asyncio.timeout(CONNECT_TIMEOUT):
-                    await caller.peer.connected.wait()
+                    await _either(caller.peer.connected, caller.peer.closed)
             except TimeoutError:
                 raise CallFailed(f"no media connection within {CONNECT_TIMEOUT:g} s") from None
             caller.setup_seconds = asyncio.get_running_loop().time() - began
             yield caller
-        finally:
-            await caller.peer.close()
-            if pc_id:
-                # The server may be gone; then there is nothing to free.
-                with suppress(aiohttp.ClientError, TimeoutError):
-                    await http.delete(f"{caller.url}/api/offer/{pc_id}")
+
+
+@asynccontextmanager
+async def _webrtc(http: aiohttp.ClientSession, url: str, peer: WebRtcCaller) -> AsyncIterator[None]:
+    pc_id = None
+    try:
+        body = {"sdp": await peer.offer(), "type": "offer", "pc_id": None}
+        answer = await _post(http, f"{url}/api/offer", body)
+        pc_id = answer.get("pc_id")
+        try:
+            await peer.accept(answer["sdp"])
+        except Exception as error:  # aiortc raises whatever its parser trips over
+            raise CallFailed(f"{url} answered no SDP: {error!r}") from error
+        yield
+    finally:
+        await peer.close()
+        if pc_id:
+            # The server may be gone; then there is nothing to free.
+            with suppress(aiohttp.ClientError, TimeoutError):
+                await http.delete(f"{url}/api/offer/{pc_id}")
+
+
+@asynccontextmanager
+async def _stream(channel: Channel, peer: StreamCaller) -> AsyncIterator[None]:
+    running = asyncio.create_task(peer.run(channel))
+    try:
+        yield
+    finally:
+        await peer.close()
+        try:
+            await running
+        except CallRefused as refusal:
+            raise CallFailed(f"the server refused: {refusal}") from None
+
+
+async def _dial_websocket(http: aiohttp.ClientSession, url: str) -> WebSocketChannel:
+    try:
+        return WebSocketChannel(await http.ws_connect(f"{url}/ws/call"))
+    except (aiohttp.ClientError, TimeoutError) as error:
+        raise CallFailed(f"{url}/ws/call: {str(error) or 'no answer in time'}") from None
+
+
+async def _dial_tcp(http: aiohttp.ClientSession, url: str) -> TcpChannel:
+    host = urlsplit(url).hostname or ""
+    try:
+        async with http.get(f"{url}/api/config") as response:
+            port = (await response.json())["tcp_port"]
+        if port is None:
+            raise CallFailed(f"{url} has no TCP port: webrtc.tcp_port is not set there")
+        return await dial_tcp(host, port)
+    except (OSError, aiohttp.ClientError, TimeoutError, KeyError, ValueError) as error:
+        raise CallFailed(f"{url}: {str(error) or 'no answer in time'}") from None
+
+
+async def _either(*events: asyncio.Event) -> None:
+    waiting = [asyncio.create_task(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in waiting:
+            task.cancel()
 
 
 async def _post(http: aiohttp.ClientSession, url: str, body: dict[str, Any]) -> dict[str, Any]:

@@ -13,10 +13,10 @@ another number is late and dies in `_is_current`. Nothing else is needed against
     USER_SPEAKING  silence >= vad.hangover        ENDPOINTING
     ENDPOINTING    speech                         USER_SPEAKING
     ENDPOINTING    silence >= end-of-turn delay   THINKING         StartTurn
-    either         frames stop for max_delay      THINKING         StartTurn
     THINKING       first sound of the answer      SPEAKING
     THINKING       answer ends without a sound    LISTENING
     SPEAKING       answer pulled to its end       LISTENING
+    LISTENING      rewind into the last answer    SPEAKING
     THINKING       speech + attack >=             USER_SPEAKING    CancelTurn; next number, which
                      min_duration                                  listens to the old turn again
     SPEAKING       the same                       USER_SPEAKING    flush, CancelTurn with what was
@@ -25,9 +25,14 @@ another number is late and dies in `_is_current`. Nothing else is needed against
     either         the engine fails or is silent  SPEAKING         flush, CancelTurn, a spoken tone
     any            close                          CLOSED           CancelTurn if one is running
 
-How to drive it: call an input (`receive_*`, `interrupt`, `handle_timeout`, `pull`, `close`), then
-carry out `actions()`, always and in order, before the next input. `now` is any monotonic time in
-seconds. After each input `timeout` says when to call `handle_timeout`, if ever.
+The caller's time is counted in frames: while none come, because a transport was lost, nothing of
+the caller's is decided. (A caller who is there but sends no audio is silent: his transport says so
+with frames of silence.) The answer's time is counted in pulls, and stands still while there are
+none. So a call goes on after a gap as if there had been none, from what was heard: `rewind`.
+
+How to drive it: call an input (`receive_*`, `interrupt`, `handle_timeout`, `pull`, `rewind`,
+`close`), then carry out `actions()`, always and in order, before the next input. `now` is any
+monotonic time in seconds. After each input `timeout` says when to call `handle_timeout`, if ever.
 """
 
 from collections import deque
@@ -77,7 +82,7 @@ class State(Enum):
 
 
 _NEXT = {
-    State.LISTENING: {State.USER_SPEAKING, State.CLOSED},
+    State.LISTENING: {State.USER_SPEAKING, State.SPEAKING, State.CLOSED},
     State.USER_SPEAKING: {State.ENDPOINTING, State.THINKING, State.CLOSED},
     State.ENDPOINTING: {State.USER_SPEAKING, State.THINKING, State.CLOSED},
     State.THINKING: {State.SPEAKING, State.USER_SPEAKING, State.LISTENING, State.CLOSED},
@@ -184,6 +189,16 @@ class Conversation:
         return self._playout.underruns
 
     @property
+    def unheard(self) -> int:
+        """Of the frames before it, how many the caller's side has still to play."""
+        return self._playout.unheard
+
+    @property
+    def sequence(self) -> int:
+        """The number of the frame that `pull` gives next."""
+        return self._playout.sequence
+
+    @property
     def timeout(self) -> float | None:
         """When to call `handle_timeout`, on the clock of `now`."""
         return self._deadline
@@ -202,16 +217,16 @@ class Conversation:
             case State.LISTENING:
                 self._pre_roll.append(frame)
                 if activity.speech >= self._vad.onset:
-                    self._begin_turn(activity, now)
+                    self._playout.reset()
+                    self._begin_turn(activity)
             case State.THINKING | State.SPEAKING:
                 self._pre_roll.append(frame)
                 policy = self._interruption
                 speech = activity.speech + activity.attack
                 if policy.enabled and speech >= policy.min_duration - 1e-9:
-                    self._barge_in(activity, now)
+                    self._barge_in(activity)
             case State.USER_SPEAKING | State.ENDPOINTING:
                 self._listen(frame)
-                self._deadline = now + self._endpointing.max_delay
                 self._follow(activity, now)
             case State.CLOSED:
                 pass
@@ -280,11 +295,7 @@ class Conversation:
         if self._deadline is None or now < self._deadline:
             return
         self._deadline = None
-        if self._state in (State.USER_SPEAKING, State.ENDPOINTING):
-            # The caller's frames have stopped (a muted or lost track): that is silence too.
-            self._end_turn(now)
-        else:
-            self.fail_reply(self._turn, f"no answer in {self._reply_timeout:g} s")
+        self.fail_reply(self._turn, f"no answer in {self._reply_timeout:g} s")
 
     def pull(self) -> Samples:
         """The next 20 ms for the caller to hear, silence included."""
@@ -296,6 +307,17 @@ class Conversation:
             else:
                 self._tell_heard()
         return samples
+
+    def receive_played(self, sequence: int) -> None:
+        """The caller's side plays the frame of this number next."""
+        self._playout.receive_played(sequence)
+
+    def rewind(self, sequence: int) -> None:
+        """The frames from this number on were lost on their way: pull them again."""
+        self._playout.rewind(sequence)
+        if self._state is State.LISTENING and self._playout.buffered:
+            self._replying = bool(self._playout.text)
+            self._enter(State.SPEAKING)
 
     # The caller's turn
 
@@ -309,7 +331,7 @@ class Conversation:
         self._detector_pending = pending
         return self._run.receive(self._probability, level(frame.samples), frame.seconds)
 
-    def _begin_turn(self, activity: Activity, now: float, again: Sequence[AudioFrame] = ()) -> None:
+    def _begin_turn(self, activity: Activity, again: Sequence[AudioFrame] = ()) -> None:
         self._turn += 1
         self._complete = None
         wanted = activity.age + self._vad.pre_roll
@@ -320,7 +342,6 @@ class Conversation:
         self._pre_roll.clear()
         self._enter(State.USER_SPEAKING)
         self._notify(UserStarted(self._turn))
-        self._deadline = now + self._endpointing.max_delay
         self._utterance.clear()
         for frame in (*again, *reversed(heard)):
             self._listen(frame)
@@ -348,11 +369,11 @@ class Conversation:
         self._deadline = now + self._reply_timeout
         self._actions.append(StartTurn(self._turn))
 
-    def _barge_in(self, activity: Activity, now: float) -> None:
+    def _barge_in(self, activity: Activity) -> None:
         # While nothing of an answer was heard, the caller only paused: it is one request.
         again = list(self._utterance) if self._state is State.THINKING else []
         self._stop_reply(interrupted=True)
-        self._begin_turn(activity, now, again)
+        self._begin_turn(activity, again)
 
     # The answer
 
@@ -364,20 +385,23 @@ class Conversation:
         self._playout.flush()
         if self._engine_busy or self._replying:
             heard = self._playout.heard_text()
-            self._actions.append(CancelTurn(self._turn, self._playout.played, heard))
+            self._actions.append(CancelTurn(self._turn, self._playout.heard, heard))
         self._engine_busy = False
         self._end_reply(interrupted)
 
     def _end_reply(self, interrupted: bool) -> None:
         self._deadline = None
-        if self._replying:
-            playout = self._playout
-            if not interrupted:
-                self._tell_heard(over=True)
-            heard = playout.heard_text() if interrupted else playout.text
-            self._notify(ReplyEnded(self._turn, playout.text, heard, playout.played, interrupted))
+        playout = self._playout
+        if self._replying and interrupted:
+            heard, seconds = playout.heard_text(), playout.heard
+            self._notify(ReplyEnded(self._turn, playout.text, heard, seconds, interrupted))
+        elif self._replying:
+            self._tell_heard(over=True)
+            text = playout.text
+            self._notify(ReplyEnded(self._turn, text, text, playout.played, interrupted))
         self._replying = False
-        self._playout.reset()
+        if interrupted:
+            playout.reset()  # else it stays for `rewind`
 
     def _tell_heard(self, over: bool = False) -> None:
         if words := self._playout.newly_heard(over):

@@ -31,6 +31,16 @@ class Duplex:
     def underruns(self) -> int:
         return self._playout.underruns
 
+    @property
+    def unheard(self) -> int:
+        """Of the frames before it, how many the caller's side has still to play."""
+        return self._playout.unheard
+
+    @property
+    def sequence(self) -> int:
+        """The number of the frame that `pull` gives next."""
+        return self._playout.sequence
+
     def actions(self) -> list[Action]:
         """What to do now, in order. Each is returned once."""
         actions, self._actions = self._actions, []
@@ -78,6 +88,12 @@ class Duplex:
 
     def pull(self) -> Samples:
         return self._playout.pull()
+
+    def receive_played(self, sequence: int) -> None:
+        self._playout.receive_played(sequence)
+
+    def rewind(self, sequence: int) -> None:
+        """A live stream is not heard again: what was lost on its way is gone."""
 
     def close(self) -> None:
         if not self._closed:

@@ -11,15 +11,31 @@ from typing import Any, ClassVar
 
 @dataclass(frozen=True, slots=True)
 class SessionStarted:
-    """The first event of every call: who answers, and what may be asked of it."""
+    """The first event of every session: who answers, and what may be asked of it."""
 
     type: ClassVar[str] = "session.started"
     session_id: str
+    resume_token: str  # good for one resume
+    resume_window: float  # seconds that the session waits for it
+    transport: str  # "webrtc", "websocket" or "tcp"
     engine: str
     voices: tuple[Mapping[str, str], ...]  # each {"name", "label"}
     emotions: tuple[str, ...]
     languages: tuple[str, ...]
     voice: Mapping[str, Any]  # {"name", "emotion", "rate", "language"}
+
+
+@dataclass(frozen=True, slots=True)
+class SessionResumed:
+    """The session goes on over another transport."""
+
+    type: ClassVar[str] = "session.resumed"
+    session_id: str
+    resume_token: str
+    resume_window: float
+    transport: str
+    state: str
+    turn: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,16 +125,9 @@ class Failure:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class Pong:
-    """The answer to a client's ping, with its own `t`."""
-
-    type: ClassVar[str] = "pong"
-    t: float
-
-
 Event = (
     SessionStarted
+    | SessionResumed
     | StateChanged
     | UserStarted
     | UserStopped
@@ -129,5 +138,4 @@ Event = (
     | ReplyEnded
     | VoiceChanged
     | Failure
-    | Pong
 )

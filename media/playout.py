@@ -1,7 +1,9 @@
 """The answer's way out: unplayed audio waits here, where it can still be thrown away.
 
 Chunks of any length and rate are pushed in; the transport pulls 20 ms at a time on its own clock.
-The cursor counts what was pulled, so everyone agrees on what the caller heard.
+The cursor counts what was pulled, corrected by what the far end says it has played, so everyone
+agrees on what the caller heard. What was pulled lately is kept: when the transport is lost, what
+had not been heard of it is pulled again.
 """
 
 import re
@@ -10,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from media.frames import Samples, frame_length, silence
+from media.frames import FRAME_SECONDS, Samples, frame_length, silence
 from media.resample import Resampler
 
 FADE_SECONDS = 0.008
@@ -18,6 +20,11 @@ FADE_SECONDS = 0.008
 
 REBUFFER_SECONDS = 0.06
 """After an underrun so much must be there before it plays on: one gap, not a stutter."""
+
+KEPT_SECONDS = 20.0
+"""Of pulled audio, to be pulled again: more than a transport can be dead before it is missed."""
+
+KEPT_FRAMES = round(KEPT_SECONDS / FRAME_SECONDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +41,17 @@ class PlayoutBuffer:
 
     `push` until `finish`; `pull` all the while, also when there is nothing: it returns silence.
     `flush` throws away what is not yet played, `reset` makes ready for the next answer.
+    `sequence` numbers the pulled frames through all answers; the next one has this number.
     """
 
     def __init__(self, rate: int) -> None:
         self.rate = rate
+        self.sequence = 0
         self.underruns = 0
+        self.unheard = 0  # frames that were pulled and, when last told, not yet played
+        self._answer = 0
+        # Where in which answer each pulled frame began.
+        self._pulls: deque[tuple[int, int]] = deque(maxlen=KEPT_FRAMES)
         self._fade = round(FADE_SECONDS * rate)
         self._tail = silence(0)
         self._last = 0  # the latest sample pulled, from where a sound that stops has to fall
@@ -46,7 +59,10 @@ class PlayoutBuffer:
 
     def reset(self) -> None:
         """Forget the answer; a fade-out that is still to be pulled survives."""
+        self._answer += 1
         self._chunks: deque[Samples] = deque()
+        self._kept: deque[Samples] = deque()
+        self._kept_samples = 0
         self._buffered = 0
         self._played = 0
         self._dropped = 0
@@ -72,6 +88,11 @@ class PlayoutBuffer:
         return (self._played - self._dropped) / self.rate
 
     @property
+    def heard(self) -> float:
+        """Seconds of this answer that the far end has played."""
+        return max(0, self._cursor() - self._dropped) / self.rate
+
+    @property
     def drained(self) -> bool:
         """Everything was pushed and everything pushed was pulled."""
         return self._finished and self._buffered == 0
@@ -82,15 +103,16 @@ class PlayoutBuffer:
         return "".join(self._text)
 
     def heard_text(self) -> str:
-        """The words whose sound was pulled: a prefix of `text`.
+        """The words whose sound was heard: a prefix of `text`.
 
         A piece that was cut gives the share of its words that its played share covers; half
         a word was not heard. Words without a sound are heard when what follows them begins.
         """
         heard = ""
+        cursor = self._cursor()
         for mark in self._marks:
             length = max(1, mark.end - mark.start)
-            played = max(0, self._played - mark.start)
+            played = max(0, cursor - mark.start)
             if played < length:
                 words = re.findall(r"\s*\S+\s*", mark.text)
                 return heard + "".join(words[: played * len(words) // length])
@@ -98,14 +120,15 @@ class PlayoutBuffer:
         return heard
 
     def newly_heard(self, over: bool = False) -> str:
-        """The words of the pieces that were pulled to their end since this was last asked.
+        """The words of the pieces that were heard to their end since this was last asked.
 
         They never get ahead of `heard_text`. Of an answer that is `over`, all that are left.
         """
         first = self._told
+        cursor = self._cursor()
         while self._told < len(self._marks):
             mark = self._marks[self._told]
-            if not over and self._played < max(mark.end, mark.start + 1):
+            if not over and cursor < max(mark.end, mark.start + 1):
                 break
             self._told += 1
         return "".join(mark.text for mark in self._marks[first : self._told])
@@ -131,6 +154,8 @@ class PlayoutBuffer:
 
     def pull(self) -> Samples:
         """The next 20 ms to play: always a full frame, silence where there is nothing."""
+        self._pulls.append((self._answer, self._played))
+        self.sequence += 1
         length = frame_length(self.rate)
         out = silence(length)
         if len(self._tail):
@@ -164,10 +189,32 @@ class PlayoutBuffer:
         self._chunks.clear()
         self._buffered = 0
         self._finished = True
+        self._kept.clear()
+        self._kept_samples = 0
+
+    def receive_played(self, sequence: int) -> None:
+        """The far end plays the frame of this number next; until it says more, it stays behind."""
+        self.unheard = min(max(0, self.sequence - sequence), KEPT_FRAMES)
+
+    def rewind(self, sequence: int) -> None:
+        """Pull again what was pulled of this answer from the frame of this number on."""
+        behind = min(self.sequence - sequence, len(self._pulls))
+        self.unheard = 0
+        if behind <= 0:
+            return
+        answer, played = self._pulls[-behind]
+        self._give_back(self._played - (played if answer == self._answer else 0))
 
     def trim(self, seconds: float) -> None:
         """Drop the oldest unplayed audio over `seconds`: a live stream is never played late."""
         self._dropped += len(self._take(max(0, self._buffered - round(seconds * self.rate))))
+
+    def _cursor(self) -> int:
+        """How many samples of this answer the far end has played."""
+        if not 0 < self.unheard <= len(self._pulls):
+            return self._played
+        answer, played = self._pulls[-self.unheard]
+        return min(played, self._played) if answer == self._answer else 0
 
     def _position(self) -> int:
         """Where in the answer the next piece begins, the resampler's delay set aside."""
@@ -202,7 +249,30 @@ class PlayoutBuffer:
                 chunk = chunk[:wanted]
             taken.append(chunk)
             wanted -= len(chunk)
+            self._keep(chunk)
         return np.concatenate(taken) if taken else silence(0)
+
+    def _keep(self, chunk: Samples) -> None:
+        self._kept.append(chunk)
+        self._kept_samples += len(chunk)
+        while self._kept_samples - len(self._kept[0]) >= KEPT_SECONDS * self.rate:
+            self._kept_samples -= len(self._kept.popleft())
+
+    def _give_back(self, samples: int) -> None:
+        left = min(samples, self._kept_samples)
+        if left <= 0:
+            return
+        self._kept_samples -= left
+        self._buffered += left
+        self._played -= left
+        while left:
+            chunk = self._kept.pop()
+            if len(chunk) > left:
+                self._kept.append(chunk[:-left])
+                chunk = chunk[-left:]
+            self._chunks.appendleft(chunk)
+            left -= len(chunk)
+        self._starved = True  # it begins in the middle of a sound: softly
 
 
 def _ramp(samples: Samples, rising: bool) -> None:

@@ -1,10 +1,11 @@
-"""The HTTP application: signaling, health and the page."""
+"""The HTTP application: signaling, calls over a WebSocket, health and the page."""
 
 import asyncio
 import logging
 import signal
 import socket
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,13 @@ from inference.hosted import HostedEngine
 from server.calls import CallExists, CallRefused, Calls, UnknownCall
 from server.config import Config
 from server.metrics import process_figures
+from server.ports import Ports, open_ports
+from server.session import ResumeRefused
+from signaling.messages import MessageError, Resume, decode_resume
+from signaling.public_address import environment
+from signaling.turn import with_credentials
 from signaling.webrtc import OfferError
+from signaling.websocket import accept_websocket
 
 logger = logging.getLogger(__name__)
 
@@ -25,6 +32,7 @@ MAX_BODY = 256 * 1024  # bytes; an offer of a browser with a dozen interfaces ha
 CALLS = web.AppKey("calls", Calls)
 ENGINE = web.AppKey("engine", HostedEngine)
 CONFIG = web.AppKey("config", Config)
+PORTS = web.AppKey("ports", Ports)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -33,11 +41,30 @@ class BadRequest(Exception):
     """The request's body is not what this endpoint takes; the text says why."""
 
 
-def make_app(config: Config) -> web.Application:
-    """The application; its engine host starts and stops with it."""
+def make_app(config: Config, environ: Mapping[str, str]) -> web.Application:
+    """The application; its engine host and its other ports start and stop with it.
+
+    `environ` may tell a public address.
+    """
     app = web.Application(client_max_size=MAX_BODY, middlewares=[_report_errors])
     app[CONFIG] = config
-    app.cleanup_ctx.append(_run_engine)
+
+    async def run(app: web.Application) -> AsyncIterator[None]:
+        engine = HostedEngine(config.engine)
+        calls = Calls(config, engine)
+        async with open_ports(config, environ, calls.answer_stream) as ports:
+            engine.start()
+            calls.mux = ports.mux
+            app[ENGINE], app[CALLS], app[PORTS] = engine, calls, ports
+            yield
+            await engine.stop()
+
+    async def end_calls(app: web.Application) -> None:
+        await app[CALLS].close()  # before the requests that carry WebSockets are waited for
+
+    app.cleanup_ctx.append(run)
+    app.on_shutdown.append(end_calls)
+    app.on_response_prepare.append(_revalidate)
     app.add_routes(
         [
             web.get("/", _page),
@@ -49,19 +76,10 @@ def make_app(config: Config) -> web.Application:
             web.post("/api/offer", _offer),
             web.patch("/api/offer", _trickle),
             web.delete("/api/offer/{pc_id}", _hang_up),
+            web.get("/ws/call", _websocket),
         ]
     )
     return app
-
-
-async def _run_engine(app: web.Application) -> Any:
-    engine = HostedEngine(app[CONFIG].engine)
-    engine.start()
-    app[ENGINE] = engine
-    app[CALLS] = Calls(app[CONFIG], engine)
-    yield
-    await app[CALLS].close()
-    await engine.stop()
 
 
 def _error(status: int, code: str, message: str, **headers: str) -> web.Response:
@@ -74,8 +92,10 @@ async def _report_errors(request: web.Request, handler: Handler) -> web.StreamRe
     """Every error is JSON that says what is wrong: {"error": {"code", "message"}}."""
     try:
         return await handler(request)
-    except (BadRequest, OfferError) as error:
+    except (BadRequest, OfferError, MessageError) as error:
         return _error(400, "bad_request", str(error))
+    except ResumeRefused as error:
+        return _error(403, "resume_refused", str(error))
     except UnknownCall as error:
         return _error(404, "unknown_call", f"there is no call {error.args[0]!r}")
     except CallExists as error:
@@ -92,6 +112,11 @@ async def _report_errors(request: web.Request, handler: Handler) -> web.StreamRe
     except Exception:
         logger.exception("%s %s", request.method, request.path)
         return _error(500, "internal", "the server failed at this; its log says more")
+
+
+async def _revalidate(request: web.Request, response: web.StreamResponse) -> None:
+    """A page and modules of different versions would not fit each other: ask before using old."""
+    response.headers.setdefault("Cache-Control", "no-cache")
 
 
 async def _page(request: web.Request) -> web.FileResponse:
@@ -127,11 +152,16 @@ async def _status(request: web.Request) -> web.Response:
 
 
 async def _client_config(request: web.Request) -> web.Response:
+    settings = request.app[CONFIG].webrtc
     servers = [
         {key: value for key, value in asdict(server).items() if value is not None}
-        for server in request.app[CONFIG].webrtc.ice_servers
+        for server in with_credentials(settings.ice_servers, time.time())
     ]
-    return web.json_response({"ice_servers": servers})
+    policy = settings.ice_transport_policy
+    tcp_port = request.app[PORTS].tcp
+    return web.json_response(
+        {"ice_servers": servers, "ice_transport_policy": policy, "tcp_port": tcp_port}
+    )
 
 
 async def _offer(request: web.Request) -> web.Response:
@@ -140,8 +170,22 @@ async def _offer(request: web.Request) -> web.Response:
         raise BadRequest('"type" must be "offer"')
     pc_id = _field(body, "pc_id", str, optional=True)
     restart = _field(body, "restart_pc", bool, optional=True) or False
-    pc_id, answer = await request.app[CALLS].offer(_field(body, "sdp", str), pc_id, restart)
-    return web.json_response({"sdp": answer, "type": "answer", "pc_id": pc_id})
+    resume: Resume | None = decode_resume(body.get("resume"))
+    answer = await request.app[CALLS].offer(_field(body, "sdp", str), pc_id, restart, resume)
+    return web.json_response(
+        {
+            "sdp": answer.sdp,
+            "type": "answer",
+            "pc_id": answer.pc_id,
+            "session_id": answer.session_id,
+        }
+    )
+
+
+async def _websocket(request: web.Request) -> web.StreamResponse:
+    ws, channel = await accept_websocket(request)
+    await request.app[CALLS].answer_stream(channel, "websocket")
+    return ws
 
 
 async def _trickle(request: web.Request) -> web.Response:
@@ -190,6 +234,8 @@ class Listening:
     url: str
     engine: str
     transports: tuple[str, ...]
+    tcp_port: int | None
+    udp_port: int | None
 
     def __str__(self) -> str:
         return "\n".join(
@@ -199,6 +245,7 @@ class Listening:
                 "",
                 f"    page        {self.url}/",
                 f"    offer       {self.url}/api/offer",
+                f"    websocket   {self.url.replace('http', 'ws', 1)}/ws/call",
                 f"    status      {self.url}/status   /health   /ready",
                 f"    engine      {self.engine}",
                 f"    transports  {', '.join(self.transports)}",
@@ -210,7 +257,8 @@ class Listening:
 async def serve(config: Config, announce: Callable[[Listening], None]) -> None:
     """Serve until SIGINT or SIGTERM. Raises OSError if the address cannot be had."""
     interrupted = _interrupted()  # before anyone is told that there is something to end
-    runner = web.AppRunner(make_app(config), access_log=None)
+    app = make_app(config, environment())
+    runner = web.AppRunner(app, access_log=None)
     with _bind(config.server.host, config.server.port) as listener:
         await runner.setup()
         try:
@@ -220,12 +268,21 @@ async def serve(config: Config, announce: Callable[[Listening], None]) -> None:
                     event="listening",
                     url=_url(*listener.getsockname()[:2]),
                     engine=config.engine.name,
-                    transports=("WebRTC over UDP",),
+                    transports=_transports(app[PORTS]),
+                    tcp_port=app[PORTS].tcp,
+                    udp_port=app[PORTS].udp,
                 )
             )
             await interrupted.wait()
         finally:
             await runner.cleanup()
+
+
+def _transports(ports: Ports) -> tuple[str, ...]:
+    udp = f"WebRTC over UDP port {ports.udp}" if ports.udp else "WebRTC over UDP"
+    media = f"WebRTC over TCP port {ports.tcp}" if ports.media_over_tcp else None
+    programs = f"TCP port {ports.tcp}" if ports.tcp else None
+    return tuple(filter(None, (udp, media, "WebSocket", programs)))
 
 
 def _bind(host: str, port: int) -> socket.socket:

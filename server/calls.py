@@ -1,16 +1,33 @@
-"""The calls of this server: who is let in, by which id they are known, and that all is freed."""
+"""The calls of this server: who is let in, which transports carry them, and that all is freed.
+
+A session is kept from the first transport that asks for it until the caller hangs up, or was lost
+and did not come back in time. Its transports come and go: a *line* is one of them and its leg.
+"""
 
 import asyncio
 import logging
 import secrets
-from contextlib import suppress
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 
 from inference.hosted import HostedEngine
 from inference.protocol import EngineFailed, EngineOverloaded
 from server.config import Config
+from server.leg import Leg
 from server.metrics import Metrics
-from server.session import Session, TurnTaking
+from server.session import ResumeRefused, Session, TurnTaking
+from signaling.channel import Channel, ChannelClosed
+from signaling.ice_mux import IceMux
+from signaling.messages import Hello, MessageError, Resume, decode_hello
+from signaling.stream import (
+    BUSY,
+    NOT_UNDERSTOOD,
+    REFUSED,
+    TOO_MUCH,
+    StreamTransport,
+    refuse,
+)
+from signaling.transport import Transport
 from signaling.webrtc import WebRtcTransport
 
 logger = logging.getLogger(__name__)
@@ -29,37 +46,165 @@ class CallExists(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class _Call:
+class Answer:
+    """What a client needs of the call that its offer began."""
+
+    pc_id: str
+    session_id: str
+    sdp: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """One transport, and the session's leg that it has."""
+
     session: Session
-    transport: WebRtcTransport
+    leg: Leg
+    transport: Transport
 
 
 class Calls:
-    """All calls in progress, by the id their client knows (`pc_id`)."""
+    """All sessions by their id, and all lines by theirs: a WebRTC line's is the `pc_id`."""
+
+    mux: IceMux | None = None
+    """The ports that all calls share, once they are open."""
 
     def __init__(self, config: Config, engine: HostedEngine) -> None:
         self._config = config
         self._engine = engine
-        self._calls: dict[str, _Call] = {}
+        self._sessions: dict[str, Session] = {}
+        self._lines: dict[str, _Line] = {}
         self._opening = 0  # admitted, and waiting for the engine
         self._closing: set[asyncio.Task[None]] = set()
         self.metrics = Metrics(asyncio.get_running_loop().time)
 
     def __len__(self) -> int:
-        return len(self._calls) + self._opening
+        return len(self._sessions) + self._opening
 
-    async def offer(self, sdp: str, pc_id: str | None, restart: bool) -> tuple[str, str]:
-        """Take a call: its id and the SDP answer.
+    async def offer(
+        self, sdp: str, pc_id: str | None, restart: bool, resume: Resume | None = None
+    ) -> Answer:
+        """Take a call over WebRTC, or a session's wish to go on over it.
 
-        Raises CallRefused, CallExists, UnknownCall or signaling.webrtc.OfferError, and then
-        holds nothing.
+        Raises CallRefused, CallExists, UnknownCall, ResumeRefused or signaling.webrtc.OfferError,
+        and then holds nothing new.
         """
         if pc_id is not None:
-            if pc_id not in self._calls:
+            if pc_id not in self._lines:
                 raise UnknownCall(pc_id)
             if not restart:
                 raise CallExists(pc_id)
             await self.hang_up(pc_id)
+        session, leg = await self._admit("webrtc", resume)
+        pc_id = f"pc-{secrets.token_hex(8)}"
+
+        def on_closed(lost: bool) -> None:
+            self._drop(pc_id, hung_up=not lost)
+
+        # Known from here on, so that whatever ends it, even before it is answered, frees it.
+        transport = WebRtcTransport(leg, self._config.webrtc, on_closed, self.mux)
+        self._add(pc_id, _Line(session, leg, transport))
+        try:
+            answer = await transport.answer(sdp)
+        except BaseException:
+            # Whatever went wrong, also a client that broke off: nothing may stay behind.
+            if task := self._drop(pc_id, hung_up=False):
+                await asyncio.shield(task)
+            raise
+        if pc_id not in self._lines:
+            raise CallRefused("the call ended before it was answered")
+        return Answer(pc_id, session.id, answer)
+
+    async def add_candidate(
+        self, pc_id: str, line: str, mid: str | None, index: int | None
+    ) -> None:
+        """Trickle ICE. Raises UnknownCall or OfferError."""
+        transport = self._line(pc_id).transport
+        if not isinstance(transport, WebRtcTransport):
+            raise UnknownCall(pc_id)
+        await transport.add_candidate(line, mid, index)
+
+    async def hang_up(self, pc_id: str) -> None:
+        """End a transport, and with it the session if it carries it. Raises UnknownCall."""
+        self._line(pc_id)
+        if task := self._drop(pc_id, hung_up=True):
+            await asyncio.shield(task)
+
+    async def answer_stream(
+        self, channel: Channel, kind: str, proven: Callable[[], None] = lambda: None
+    ) -> None:
+        """Carry a call over a WebSocket or a TCP connection, from its hello until it ends.
+
+        `proven` is called when the hello was taken.
+        """
+        try:
+            hello = await self._read_hello(channel)
+            session, leg = await self._admit(kind, hello.resume)
+        except ChannelClosed:
+            return
+        except TimeoutError:
+            await refuse(channel, TOO_MUCH, "no_hello", "the first message did not come in time")
+        except MessageError as error:
+            await refuse(channel, NOT_UNDERSTOOD, "bad_message", str(error))
+        except ResumeRefused as error:
+            await refuse(channel, REFUSED, "resume_refused", str(error))
+        except CallRefused as error:
+            await refuse(channel, BUSY, "refused", str(error))
+        else:
+            transport = StreamTransport(leg, channel, hello, self._config.stream)
+            line_id = f"{kind}-{secrets.token_hex(8)}"
+            self._add(line_id, _Line(session, leg, transport))
+            proven()
+            lost = True
+            try:
+                lost = await transport.run()
+            finally:
+                self._drop(line_id, hung_up=not lost)
+
+    async def close(self) -> None:
+        """End all calls."""
+        for session in list(self._sessions.values()):
+            self._end(session)
+        if self._closing:
+            await asyncio.wait(self._closing)
+
+    def status(self) -> list[dict[str, object]]:
+        """One row per session."""
+        return [
+            {
+                "session_id": session.id,
+                "transport": session.transport,
+                "turns": session.turn,
+                "underruns": session.underruns,
+                "lost_packets": sum(line.transport.lost_packets for line in lines),
+                "skipped_ticks": sum(line.transport.skipped_ticks for line in lines),
+            }
+            for session in self._sessions.values()
+            for lines in [[line for line in self._lines.values() if line.session is session]]
+        ]
+
+    def _line(self, line_id: str) -> _Line:
+        try:
+            return self._lines[line_id]
+        except KeyError:
+            raise UnknownCall(line_id) from None
+
+    # In
+
+    async def _read_hello(self, channel: Channel) -> Hello:
+        async with asyncio.timeout(self._config.stream.hello_timeout):
+            first = await channel.receive()
+        if isinstance(first, bytes):
+            raise MessageError("the first message must be a text: hello")
+        return decode_hello(first)
+
+    async def _admit(self, kind: str, resume: Resume | None) -> tuple[Session, Leg]:
+        """The session that is wanted, a new one or one to go on with, and a leg of it."""
+        if resume is not None:
+            known = self._sessions.get(resume.session_id)
+            if known is None:
+                raise ResumeRefused("there is no such session any more")
+            return known, known.leg(kind, resume)
         limit = self._config.server.max_sessions
         if len(self) >= limit:
             self.metrics.refused += 1
@@ -69,44 +214,11 @@ class Calls:
             session = await self._open_session()
         finally:
             self._opening -= 1
-        return await self._take(session, sdp)
-
-    async def add_candidate(
-        self, pc_id: str, line: str, mid: str | None, index: int | None
-    ) -> None:
-        """Trickle ICE. Raises UnknownCall or OfferError."""
-        await self._call(pc_id).transport.add_candidate(line, mid, index)
-
-    async def hang_up(self, pc_id: str) -> None:
-        """End a call and free everything it took. Raises UnknownCall."""
-        await asyncio.shield(self._end(pc_id))
-
-    async def close(self) -> None:
-        """End all calls."""
-        for pc_id in list(self._calls):
-            self._end(pc_id)
-        if self._closing:
-            await asyncio.wait(self._closing)
-
-    def status(self) -> list[dict[str, object]]:
-        """One row per call."""
-        return [
-            {
-                "pc_id": pc_id,
-                "session_id": call.session.id,
-                "turns": call.session.turn,
-                "underruns": call.session.underruns,
-                "lost_packets": call.transport.lost_packets,
-                "skipped_ticks": call.transport.skipped_ticks,
-            }
-            for pc_id, call in self._calls.items()
-        ]
-
-    def _call(self, pc_id: str) -> _Call:
-        try:
-            return self._calls[pc_id]
-        except KeyError:
-            raise UnknownCall(pc_id) from None
+        self._sessions[session.id] = session
+        session.on_over = lambda: self._end(session)
+        self.metrics.follow(session.events)
+        logger.info("> session %s began, %d in all", session.id, len(self._sessions))
+        return session, session.leg(kind)
 
     async def _open_session(self) -> Session:
         config = self._config
@@ -123,46 +235,47 @@ class Calls:
             raise CallRefused(str(error)) from error
         return session
 
-    async def _take(self, session: Session, sdp: str) -> tuple[str, str]:
-        pc_id = f"pc-{secrets.token_hex(8)}"
+    def _add(self, line_id: str, line: _Line) -> None:
+        self._lines[line_id] = line
+        line.leg.on_replaced = lambda: self._drop(line_id, hung_up=False)
 
-        def end() -> None:
-            with suppress(UnknownCall):
-                self._end(pc_id)
+    # Out
 
-        # Known from here on, so that whatever ends it, even before it is answered, frees it.
-        transport = WebRtcTransport(session, self._config.webrtc, end)
-        self._calls[pc_id] = _Call(session, transport)
-        session.on_hang_up = end
-        try:
-            answer = await transport.answer(sdp)
-        except BaseException:
-            # Whatever went wrong, also a client that broke off: nothing may stay behind.
-            with suppress(UnknownCall):
-                await asyncio.shield(self._end(pc_id))
-            raise
-        if pc_id not in self._calls:
-            raise CallRefused("the call ended before it was answered")
-        self.metrics.follow(session.events)
-        logger.info("> call %s began, %d in all", pc_id, len(self._calls))
-        return pc_id, answer
+    def _drop(self, line_id: str, hung_up: bool) -> asyncio.Task[None] | None:
+        """This line has ended, or is to. None if it was known before."""
+        line = self._lines.get(line_id)
+        if line is None:
+            return None
+        session, leg = line.session, line.leg
+        alone = all(other is line or other.session is not session for other in self._lines.values())
+        if (hung_up and leg.carrying) or (alone and not session.started):
+            return self._end(session)
+        del self._lines[line_id]
+        replaced = session.started and not leg.carrying
+        session.lose(leg)
+        return self._spawn(line.transport.close(replaced))
 
-    def _end(self, pc_id: str) -> asyncio.Task[None]:
-        """Hang up in a task of its own: callbacks cannot wait, and requests may be cancelled.
+    def _end(self, session: Session) -> asyncio.Task[None]:
+        """End a session in a task of its own: callbacks cannot wait, requests may be cancelled.
 
-        From now on there is no such call. Raises UnknownCall.
+        From now on there is no such session.
         """
-        call = self._call(pc_id)
-        del self._calls[pc_id]
-        task = asyncio.create_task(_close(pc_id, call))
+        self._sessions.pop(session.id, None)
+        ids = [key for key, line in self._lines.items() if line.session is session]
+        return self._spawn(_close(session, [self._lines.pop(key).transport for key in ids]))
+
+    def _spawn(self, closing: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(closing)
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
         return task
 
 
-async def _close(pc_id: str, call: _Call) -> None:
-    try:
-        await call.transport.close()
-    finally:
-        await call.session.close()
-    logger.info("< call %s ended after %d turns", pc_id, call.session.turn)
+async def _close(session: Session, transports: list[Transport]) -> None:
+    for transport in transports:
+        try:
+            await transport.close()
+        except Exception:
+            logger.exception("session %s: its transport did not end well", session.id)
+    await session.close()
+    logger.info("< session %s ended after %d turns", session.id, session.turn)

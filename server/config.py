@@ -13,6 +13,7 @@ from media.conversation import InterruptionSettings
 from media.endpointing import EndpointingSettings
 from media.vad import VadSettings
 from server.session import SessionSettings
+from signaling.stream import StreamSettings
 from signaling.webrtc import WebRtcSettings
 
 
@@ -37,3 +38,4 @@ class Config:
     interruption: InterruptionSettings = field(default_factory=InterruptionSettings)
     session: SessionSettings = field(default_factory=SessionSettings)
     webrtc: WebRtcSettings = field(default_factory=WebRtcSettings)
+    stream: StreamSettings = field(default_factory=StreamSettings)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from pyee import EventEmitter
 
-from media.events import Event, Failure, ReplyEnded, ReplyStarted, UserStopped
+from media.events import Event, Failure, ReplyEnded, ReplyStarted, SessionResumed, UserStopped
 from signaling.transport import EVENT
 
 WINDOW = 500  # turns that the latency figures speak of
@@ -44,6 +44,7 @@ class Metrics:
 
     clock: Callable[[], float]  # monotonic seconds
     sessions: int = 0
+    resumed: int = 0
     refused: int = 0
     turns: int = 0
     interruptions: int = 0
@@ -55,7 +56,7 @@ class Metrics:
         self.sessions += 1
         stopped: dict[int, float] = {}
 
-        def count(event: Event) -> None:
+        def count(event: Event, seq: int) -> None:
             match event:
                 case UserStopped(turn):
                     self.turns += 1
@@ -65,6 +66,8 @@ class Metrics:
                     self._first_audio.append(self.clock() - stopped.pop(turn))
                 case ReplyEnded(interrupted=True):
                     self.interruptions += 1
+                case SessionResumed():
+                    self.resumed += 1
                 case Failure():
                     self.failures += 1
 
@@ -75,6 +78,7 @@ class Metrics:
         times = sorted(self._first_audio)
         return {
             "sessions": self.sessions,
+            "resumed": self.resumed,
             "refused": self.refused,
             "turns": self.turns,
             "interruptions": self.interruptions,

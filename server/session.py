@@ -3,11 +3,16 @@
 The thin shell around `media.conversation`: it has the clock, the timer and the one task that reads
 the engine's answer. Whatever it is told it passes to the conversation, and then carries out what
 that decides, in order, without an `await` in between: that is why barge-in takes one tick.
+
+A session outlives its transport. When that is lost, the conversation stands still and waits for the
+caller to come back with the resume token, over whatever transport; it goes on from what was heard.
 """
 
 import asyncio
+import hmac
 import logging
 import secrets
+from collections import deque
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass, replace
@@ -34,13 +39,22 @@ from media.conversation import (
     Listen,
     Notify,
     StartTurn,
+    State,
 )
 from media.duplex import Duplex
 from media.endpointing import EndpointingSettings
-from media.events import Event, Failure, Pong, SessionStarted, VoiceChanged
+from media.events import (
+    Event,
+    Failure,
+    SessionResumed,
+    SessionStarted,
+    StateChanged,
+    VoiceChanged,
+)
 from media.frames import AudioFrame, Samples
 from media.vad import VadSettings
-from signaling.messages import ClientMessage, HangUp, Interrupt, Ping, SetVoice
+from server.leg import Leg
+from signaling.messages import ClientMessage, HangUp, Interrupt, Resume, SetVoice
 from signaling.transport import EVENT
 
 logger = logging.getLogger(__name__)
@@ -48,12 +62,19 @@ logger = logging.getLogger(__name__)
 OUTPUT_RATE = 24_000
 """Hz: above 8 kHz a voice holds nothing that Opus at 32 kbit/s would keep."""
 
+KEPT_EVENTS = 1024
+"""Sent again to a caller who missed them: many more than a minute of talk has."""
+
+STALE_FRAMES = 50
+"""Frames given since anything last came from the caller: after so many the transport is dead."""
+
 
 @dataclass(frozen=True)
 class SessionSettings:
     """Configuration section `session`. Times in seconds."""
 
     reply_timeout: float = 15.0  # an engine silent for so long has failed this turn
+    resume_window: float = 30.0  # a caller whose transport was lost is waited for so long
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +109,12 @@ class Dialogue(Protocol):
     def interrupt(self) -> None: ...
     def handle_timeout(self, now: float) -> None: ...
     def pull(self) -> Samples: ...
+    @property
+    def sequence(self) -> int: ...
+    @property
+    def unheard(self) -> int: ...
+    def receive_played(self, sequence: int) -> None: ...
+    def rewind(self, sequence: int) -> None: ...
     def close(self) -> None: ...
 
 
@@ -96,11 +123,16 @@ def _named(voice: Voice, info: EngineInfo) -> Voice:
     return voice if voice.name or not info.voices else replace(voice, name=info.voices[0].name)
 
 
+class ResumeRefused(Exception):
+    """The token is not, or no longer, the session's."""
+
+
 class Session:
-    """A conversation with an engine, for any transport (it is a `signaling.transport.Call`).
+    """A conversation with an engine, over any transport: each has a `leg` of it.
 
     `open` before anything else, `close` at the end. `events` emits every `media.events.Event`
-    under the name `signaling.transport.EVENT`. `on_hang_up` is called when the caller asks for it.
+    and its number under the name `signaling.transport.EVENT`. `on_over` is called when the caller
+    hangs up, or was lost and did not come back.
     """
 
     output_rate = OUTPUT_RATE
@@ -111,7 +143,15 @@ class Session:
         self.id = secrets.token_hex(8)
         self.events = EventEmitter()
         self.input_rate = engine.info.input_rate
-        self.on_hang_up: Callable[[], None] = lambda: None
+        self.on_over: Callable[[], object] = lambda: None
+        self._settings = settings
+        self._token = secrets.token_urlsafe(16)
+        self._seq = 0  # of the latest event
+        self._log: deque[tuple[int, Event]] = deque(maxlen=KEPT_EVENTS)
+        self._state = State.LISTENING.value
+        self._leg: Leg | None = None  # the one that carries the call
+        self._last_leg: Leg | None = None  # the same, also after it was lost
+        self._expiry: asyncio.TimerHandle | None = None
         self._engine = engine
         self._voice = _named(voice, engine.info)
         self._loop = asyncio.get_running_loop()
@@ -146,8 +186,9 @@ class Session:
         self._closed = True
         self._dialogue.close()
         self._drive()
-        if self._timer:
-            self._timer.cancel()
+        for timer in (self._timer, self._expiry):
+            if timer:
+                timer.cancel()
         if self._answer:
             await asyncio.gather(self._answer, return_exceptions=True)
         await self._stack.aclose()
@@ -163,13 +204,70 @@ class Session:
         """How often an answer ran dry."""
         return self._dialogue.underruns
 
-    # What the transport does: signaling.transport.Call
+    @property
+    def started(self) -> bool:
+        """Whether any transport has carried it yet."""
+        return self._last_leg is not None
 
-    def start(self) -> None:
+    @property
+    def transport(self) -> str | None:
+        """The kind of transport that carries the call now; None while it is lost."""
+        return self._leg.transport if self._leg else None
+
+    # How transports come and go
+
+    def leg(self, transport: str, resume: Resume | None = None) -> Leg:
+        """For a transport that is to carry the session. Raises ResumeRefused."""
+        if resume is not None:
+            self._check(resume.token)
+            if resume.played is not None and self._leg:
+                self.lose(self._leg)  # the caller says so, who knows best
+        return Leg(self, transport, resume)
+
+    def carry(self, leg: Leg) -> None:
+        """From now on the session is carried by this leg."""
+        try:
+            if leg.resume:
+                self._check(leg.resume.token)
+        except ResumeRefused:
+            leg.on_replaced()
+            return
+        old, self._leg = self._leg, leg
+        leg.carrying, leg.seen = True, self.sequence
+        if self._expiry:
+            self._expiry.cancel()
+            self._expiry = None
+        self._token = secrets.token_urlsafe(16)  # the old one is used
+        if leg.resume is None:
+            self._start(leg.transport)
+        else:
+            self._go_on(leg, leg.resume, old)
+        self._last_leg = leg
+        if old:
+            old.carrying = False
+            old.on_replaced()
+        self._drive()
+
+    def lose(self, leg: Leg) -> None:
+        """This leg's transport is gone; if it carried the call, the caller may come back."""
+        if self._leg is leg and not self._closed:
+            self._leg = None
+            leg.carrying = False
+            wait = self._settings.resume_window
+            self._expiry = self._loop.call_later(wait, lambda: self.on_over())
+
+    def _check(self, token: str) -> None:
+        if not hmac.compare_digest(token.encode("utf-8", "replace"), self._token.encode()):
+            raise ResumeRefused("the resume token is not the latest one of this session")
+
+    def _start(self, transport: str) -> None:
         info = self._engine.info
         self._emit(
             SessionStarted(
                 session_id=self.id,
+                resume_token=self._token,
+                resume_window=self._settings.resume_window,
+                transport=transport,
                 engine=info.name,
                 voices=tuple(asdict(voice) for voice in info.voices),
                 emotions=info.emotions,
@@ -177,7 +275,43 @@ class Session:
                 voice=asdict(self._voice),
             )
         )
-        self._drive()
+
+    def _go_on(self, leg: Leg, resume: Resume, old: Leg | None) -> None:
+        last = self._last_leg
+        assert last is not None
+        self._leg = None  # what is missed comes first, and to this leg alone
+        if resume.played is not None:
+            place = resume.played.sequence
+            if resume.played.timestamp is not None:
+                place = last.locate(resume.played.timestamp)
+        elif old is None or self.sequence - last.seen > STALE_FRAMES:
+            place = last.seen - self._dialogue.unheard
+        else:
+            place = None
+            leg.hold = self._dialogue.unheard
+        if place is not None:
+            self._dialogue.rewind(place)
+        missed = [(seq, event) for seq, event in self._log if seq > resume.seq]
+        self._leg = leg
+        for seq, event in missed:
+            leg.send(event, seq)
+        self._emit(
+            SessionResumed(
+                session_id=self.id,
+                resume_token=self._token,
+                resume_window=self._settings.resume_window,
+                transport=leg.transport,
+                state=self._state,
+                turn=self.turn,
+            )
+        )
+
+    # What the transport does, through its leg
+
+    @property
+    def sequence(self) -> int:
+        """The number of the frame that is pulled next."""
+        return self._dialogue.sequence
 
     def receive_frame(self, samples: Samples) -> None:
         self._dialogue.receive_frame(AudioFrame(samples, self.input_rate), self._loop.time())
@@ -188,17 +322,18 @@ class Session:
         self._drive()
         return samples
 
+    def receive_played(self, sequence: int) -> None:
+        self._dialogue.receive_played(sequence)
+
     def receive_message(self, message: ClientMessage) -> None:
         match message:
-            case Ping(t):
-                self._emit(Pong(t))
             case Interrupt():
                 self._dialogue.interrupt()
                 self._drive()
             case SetVoice():
                 self._set_voice(message)
             case HangUp():
-                self.on_hang_up()
+                self.on_over()
 
     def reject_message(self, reason: str) -> None:
         self._emit(Failure("bad_message", reason))
@@ -293,8 +428,14 @@ class Session:
             self._emit(VoiceChanged(asdict(voice)))
 
     def _emit(self, event: Event) -> None:
+        self._seq += 1
+        self._log.append((self._seq, event))
+        if isinstance(event, StateChanged):
+            self._state = event.state
         try:
-            self.events.emit(EVENT, event)
+            self.events.emit(EVENT, event, self._seq)
+            if self._leg:
+                self._leg.send(event, self._seq)
         except Exception:
             # A listener's bug; what the conversation decided besides is still to be done.
             logger.exception("session %s: a listener failed at %s", self.id, event.type)

@@ -14,6 +14,7 @@ from typing import Any
 from aiortc import MediaStreamTrack, RTCPeerConnection, RTCSessionDescription
 
 from media.frames import Samples
+from signaling.bookmark import Bookmark
 from signaling.ice import use_addresses
 from signaling.rtp import OpusReceiver, tap
 from signaling.webrtc import VoiceTrack
@@ -37,12 +38,14 @@ class WebRtcCaller:
         self.connected = asyncio.Event()
         self.closed = asyncio.Event()
         self._addresses = addresses
+        self.bookmark = Bookmark()
+        self._receive_event = receive_event
         self._pc = RTCPeerConnection()
         self._receiver = OpusReceiver(rate, receive)
         self._track = VoiceTrack(pull, rate, bitrate)
         self._pc.addTrack(self._track)
         self._channel = self._pc.createDataChannel("events")
-        self._channel.on("message", lambda text: receive_event(json.loads(text)))
+        self._channel.on("message", self._receive_message)
         self._pc.on("track", self._receive_track)
         self._pc.on("connectionstatechange", self._follow_state)
 
@@ -71,6 +74,11 @@ class WebRtcCaller:
         self._receiver.close()
         self._track.stop()
         await self._pc.close()
+
+    def _receive_message(self, text: str) -> None:
+        message = json.loads(text)
+        self.bookmark.note(message)
+        self._receive_event(message)
 
     def _receive_track(self, track: MediaStreamTrack) -> None:
         for transceiver in self._pc.getTransceivers():

@@ -1,14 +1,16 @@
 """Which of this machine's addresses a call may use."""
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+import re
+from collections.abc import Awaitable, Callable, Sequence
 
 from aioice import Candidate, Connection
 from aioice.ice import get_host_addresses
 from aiortc import RTCPeerConnection
 
 LOOPBACK = "127.0.0.1"
+GATHER_TIMEOUT = 1.5  # seconds that the answer waits for STUN and TURN servers
 
-_Gather = Callable[..., Awaitable[list[Candidate]]]
+Gather = Callable[..., Awaitable[list[Candidate]]]
 
 
 def default_addresses() -> list[str]:
@@ -25,23 +27,35 @@ def use_addresses(pc: RTCPeerConnection, addresses: Sequence[str]) -> None:
     Call when the connection has its transports and has not yet gathered: just before
     setLocalDescription.
     """
-    for connection in _connections(pc):
+    for connection in connections(pc):
         gather = _gather_on(list(addresses), connection.get_component_candidates)
         setattr(connection, "get_component_candidates", gather)  # noqa: B010 - a method, replaced
 
 
-def _gather_on(chosen: list[str], gather: _Gather) -> _Gather:
+def _gather_on(chosen: list[str], gather: Gather) -> Gather:
     async def gather_chosen(
-        component: int, addresses: list[str], **options: int
+        component: int, addresses: list[str], **options: float
     ) -> list[Candidate]:
+        options.setdefault("timeout", GATHER_TIMEOUT)
         return await gather(component=component, addresses=chosen, **options)
 
     return gather_chosen
 
 
-def _connections(pc: RTCPeerConnection) -> Iterator[Connection]:
-    transports = {t.receiver.transport.transport for t in pc.getTransceivers()}
+def connections(pc: RTCPeerConnection) -> list[Connection]:
+    """What aioice keeps for each of the peer connection's transports; bundled media share one."""
+    transports = [t.receiver.transport.transport for t in pc.getTransceivers()]
     if pc.sctp:
-        transports.add(pc.sctp.transport.transport)
-    for transport in transports:
-        yield transport.iceGatherer._connection
+        transports.append(pc.sctp.transport.transport)
+    return [transport.iceGatherer._connection for transport in dict.fromkeys(transports)]
+
+
+def without_idle_candidates(offer: str) -> str:
+    """The SDP without what only delays an answer, or ends a call that could still come.
+
+    Names under .local take a second to look up and mean no more than the address that a check
+    will come from. A browser's TCP candidates are active: it is they who call. And once the end of
+    candidates is said, aioice gives up when it has none to check, though a check may be on its way.
+    """
+    idle = r"a=(end-of-candidates\b|candidate:\S+ \d+ (tcp |\S+ \d+ \S+\.local )).*(\r?\n|$)"
+    return re.sub(idle, "", offer, flags=re.IGNORECASE)

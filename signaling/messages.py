@@ -1,18 +1,13 @@
 """The messages beside the audio: the session's events out, the client's wishes in, as JSON.
 
-An event goes out as {"type": ..., and its fields}; `media.events` lists them. A client sends:
-
-    {"type": "voice.set", "voice": {"name", "emotion", "rate", "language"}}   any of the four
-    {"type": "interrupt"}                  stop the answer
-    {"type": "ping", "t": 12.5}            answered by a pong with the same t
-    {"type": "hangup"}                     end the call
+docs/protocol.md says what there is and when it is sent.
 """
 
 import json
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal, cast
 
 from media.events import Event
 
@@ -35,31 +30,121 @@ class Interrupt:
 
 
 @dataclass(frozen=True, slots=True)
+class HangUp:
+    """End the call."""
+
+
+@dataclass(frozen=True, slots=True)
 class Ping:
-    """Answer with a Pong that carries the same `t`."""
+    """Answer with the same `t`: the transport does."""
 
     t: float
 
 
 @dataclass(frozen=True, slots=True)
-class HangUp:
-    """End the call."""
+class Played:
+    """How far the client has played, by the frame's number or by its packet's RTP timestamp."""
+
+    sequence: int | None = None  # of the frame that is played next
+    timestamp: int | None = None  # of the latest packet played
 
 
-ClientMessage = SetVoice | Interrupt | Ping | HangUp
+ClientMessage = SetVoice | Interrupt | HangUp
+"""What concerns the session."""
+
+TransportMessage = Ping | Played
+"""What concerns the transport that it came by."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """The wish to go on with a session."""
+
+    session_id: str
+    token: str
+    seq: int  # of the last event the client has
+    played: Played | None  # on the transport it lost; None: the old transport still works
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """A client's first message over a WebSocket or TCP."""
+
+    codec: Literal["pcm16", "opus"]
+    rate: int  # Hz
+    resume: Resume | None
+
+
+PCM_RATES = (8000, 16000, 24000, 48000)
+OPUS_RATE = 48000
 
 
 class MessageError(ValueError):
     """The client sent something that is no message; the text says what is wrong with it."""
 
 
-def encode_event(event: Event) -> str:
-    """The JSON text of an event."""
-    return json.dumps({"type": event.type, **asdict(event)}, ensure_ascii=False)
+def encode_event(event: Event, seq: int) -> str:
+    """The JSON text of a session's event with its number."""
+    return json.dumps({"type": event.type, "seq": seq, **asdict(event)}, ensure_ascii=False)
 
 
-def decode_message(text: str) -> ClientMessage:
+def encode_pong(ping: Ping) -> str:
+    """The JSON text that answers a ping."""
+    return json.dumps({"type": "pong", "t": ping.t})
+
+
+def encode_error(code: str, message: str) -> str:
+    """The JSON text that refuses a call: an error that is no session's event."""
+    return json.dumps({"type": "error", "code": code, "message": message})
+
+
+def encode_flush(sequence: int) -> str:
+    """The JSON text that has a client play nothing more of the frames before this one."""
+    return json.dumps({"type": "flush", "sequence": sequence})
+
+
+def decode_message(text: str) -> ClientMessage | TransportMessage:
     """The message in a JSON text from a client. Raises MessageError."""
+    message = _object(text)
+    kind = message.get("type")
+    if not isinstance(kind, str) or kind not in _DECODERS:
+        raise MessageError(f"unknown type {kind!r}: known are {', '.join(_DECODERS)}")
+    return _DECODERS[kind](message)
+
+
+def decode_hello(text: str) -> Hello:
+    """The first message of a client over a WebSocket or TCP. Raises MessageError."""
+    message = _object(text)
+    if message.get("type") != "hello":
+        raise MessageError('the first message must be {"type": "hello", "codec", "rate"}')
+    codec, rate = message.get("codec"), message.get("rate")
+    resume = decode_resume(message.get("resume"))
+    if codec == "opus" and rate in (None, OPUS_RATE):
+        return Hello("opus", OPUS_RATE, resume)
+    if codec == "pcm16" and type(rate) is int and rate in PCM_RATES:
+        return Hello("pcm16", rate, resume)
+    rates = ", ".join(map(str, PCM_RATES))
+    raise MessageError(f'codec must be "opus", or "pcm16" with a rate of {rates}')
+
+
+def decode_resume(resume: object) -> Resume | None:
+    """The "resume" of an offer or a hello; None stands for itself. Raises MessageError."""
+    if resume is None:
+        return None
+    if not isinstance(resume, dict):
+        raise MessageError("resume must be an object")
+    session_id, token = resume.get("session_id"), resume.get("resume_token")
+    if not (isinstance(session_id, str) and isinstance(token, str)):
+        raise MessageError("resume needs session_id and resume_token: strings")
+    seq, played = resume.get("seq", 0), resume.get("played")
+    if not _is_count(seq):
+        raise MessageError("resume.seq must be a whole number")
+    if played is not None and not isinstance(played, dict):
+        raise MessageError("resume.played must be an object or null")
+    return Resume(session_id, token, seq, None if played is None else _played(played))
+
+
+def _object(text: str) -> dict[str, Any]:
     if len(text) > MAX_MESSAGE:
         raise MessageError(f"a message has at most {MAX_MESSAGE} characters, this has {len(text)}")
     try:
@@ -68,10 +153,7 @@ def decode_message(text: str) -> ClientMessage:
         raise MessageError(f"not JSON: {error}") from None
     if not isinstance(message, dict):
         raise MessageError('a message is a JSON object with a "type"')
-    kind = message.get("type")
-    if not isinstance(kind, str) or kind not in _DECODERS:
-        raise MessageError(f"unknown type {kind!r}: known are {', '.join(_DECODERS)}")
-    return _DECODERS[kind](message)
+    return cast(dict[str, Any], message)
 
 
 def _set_voice(message: dict[str, Any]) -> SetVoice:
@@ -98,6 +180,19 @@ def _ping(message: dict[str, Any]) -> Ping:
     return Ping(message["t"])
 
 
+def _played(message: dict[str, Any]) -> Played:
+    sequence, timestamp = message.get("sequence"), message.get("timestamp")
+    if _is_count(sequence) and timestamp is None:
+        return Played(sequence=sequence)
+    if _is_count(timestamp) and sequence is None:
+        return Played(timestamp=timestamp)
+    raise MessageError('played needs "sequence" or "timestamp": a whole number')
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and 0 <= value < 2**32
+
+
 def _is_number(value: object) -> bool:
     if isinstance(value, int):
         return not isinstance(value, bool)
@@ -108,9 +203,10 @@ def _refuse(constant: str) -> None:
     raise ValueError(f"{constant} is not a value")
 
 
-_DECODERS: dict[str, Callable[[dict[str, Any]], ClientMessage]] = {
+_DECODERS: dict[str, Callable[[dict[str, Any]], ClientMessage | TransportMessage]] = {
     "voice.set": _set_voice,
     "interrupt": lambda message: Interrupt(),
-    "ping": _ping,
     "hangup": lambda message: HangUp(),
+    "ping": _ping,
+    "played": _played,
 }

@@ -3,11 +3,12 @@
 import asyncio
 import logging
 import re
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from typing import Any, Literal
 
 from aiortc import (
     MediaStreamTrack,
@@ -24,26 +25,31 @@ from av.packet import Packet
 
 from media.events import Event
 from media.frames import FRAME_SECONDS, Samples
-from signaling.ice import default_addresses, use_addresses
-from signaling.messages import MessageError, decode_message, encode_event
+from signaling.ice import default_addresses, use_addresses, without_idle_candidates
+from signaling.ice_mux import IceMux
+from signaling.messages import (
+    ClientMessage,
+    MessageError,
+    Ping,
+    Played,
+    TransportMessage,
+    decode_message,
+    encode_event,
+    encode_pong,
+)
 from signaling.opus import OpusEncoder
-from signaling.rtp import OpusReceiver, tap
-from signaling.transport import EVENT, Call
+from signaling.presence import Presence
+from signaling.rtp import OpusReceiver, last_timestamp, received_packets, tap
+from signaling.transport import EVENT, Call, Closed
+from signaling.turn import IceServer as IceServer
+from signaling.turn import usable_servers, with_credentials
 
 logger = logging.getLogger(__name__)
 
 CLOCK_RATE = 48_000  # of Opus RTP timestamps (RFC 7587)
+MAX_TIMESTAMPS = 1500  # 30 s of packets whose time stamps are remembered
 MAX_UNSENT_EVENTS = 256  # kept for a data channel that is not open yet
 MAX_BUFFERED_EVENTS = 1 << 20  # bytes in a data channel that nobody reads
-
-
-@dataclass(frozen=True)
-class IceServer:
-    """A STUN or TURN server, handed to the browser and used by the server itself."""
-
-    urls: tuple[str, ...]
-    username: str | None = None
-    credential: str | None = None
 
 
 @dataclass(frozen=True)
@@ -52,9 +58,15 @@ class WebRtcSettings:
 
     ice_servers: tuple[IceServer, ...] = ()
     host_addresses: tuple[str, ...] = ()  # to be reached at; empty: every interface and loopback
+    tcp_port: int | None = 8001  # one for all calls: WebRTC over TCP, programs' calls; none: off
+    udp_port: int | None = None  # one for all calls; none: each call has its own
+    public_address: str = ""  # of these two ports, name or address; empty: found out
+    public_tcp_port: int | None = None  # how callers see tcp_port; none: found out, or the same
+    public_udp_port: int | None = None  # how callers see udp_port
+    ice_transport_policy: Literal["all", "relay"] = "all"  # relay: callers come by TURN alone
     bitrate: int = 32_000  # bit/s of the voice sent
     connect_timeout: float = 15.0  # an offer whose media never comes is forgotten
-    silence_timeout: float = 10.0  # without a packet or a message the caller is gone
+    silence_timeout: float = 5.0  # without a packet or a message the caller is gone
 
 
 _OPUS = [
@@ -107,29 +119,40 @@ class VoiceTrack(MediaStreamTrack):
 
 
 class WebRtcTransport:
-    """Carries one call. `answer` once; `on_closed` is called once, whoever ends it."""
+    """Carries one call. `answer` once; `on_closed` is called once, unless `close` is."""
 
-    def __init__(self, call: Call, settings: WebRtcSettings, on_closed: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        call: Call,
+        settings: WebRtcSettings,
+        on_closed: Closed,
+        mux: IceMux | None = None,
+    ) -> None:
         self._call = call
         self._settings = settings
+        self._mux = mux
         self._on_closed = on_closed
         self._loop = asyncio.get_running_loop()
         self._pc = RTCPeerConnection(_configuration(settings.ice_servers))
         self._receiver: OpusReceiver | None = None
-        self._track = VoiceTrack(call.pull, call.output_rate, settings.bitrate)
+        self._track = VoiceTrack(self._pull, call.output_rate, settings.bitrate)
         self._channel: RTCDataChannel | None = None
         self._unsent: deque[str] = deque(maxlen=MAX_UNSENT_EVENTS)
-        self._last_message = self._loop.time()
-        self._connected = False
+        self._sender: RTCRtpSender | None = None
+        # After which packet, by its time stamp, which frame was pulled.
+        self._timestamps: deque[tuple[int, int]] = deque(maxlen=MAX_TIMESTAMPS)
+        self._presence: Presence | None = None
         self._closed = False
-        self._watchdog = self._loop.call_later(settings.connect_timeout, self._give_up)
+        self._watchdog = self._loop.call_later(settings.connect_timeout, self._give_up, True)
         self._pc.on("datachannel", self._receive_channel)
         self._pc.on("connectionstatechange", self._follow_state)
         call.events.on(EVENT, self._send_event)
+        call.locate = self._locate
 
     async def answer(self, offer: str) -> str:
         """The SDP answer to an SDP offer. Raises OfferError; then `close` is still to be called."""
         _check(offer)
+        offer = without_idle_candidates(offer)
         voice = self._pc.addTransceiver(self._track, "sendrecv")
         voice.setCodecPreferences(_OPUS)
         try:
@@ -137,15 +160,18 @@ class WebRtcTransport:
         except Exception as error:
             # aiortc raises whatever its parser trips over: all of it is the offer's fault.
             raise OfferError(f"the offer cannot be used: {error!r}") from error
-        self._receiver = OpusReceiver(self._call.input_rate, self._call.receive_frame)
+        self._receiver = OpusReceiver(self._call.input_rate, self._receive_frame)
         tap(voice.receiver, self._receiver)
+        self._sender = voice.sender
         for transceiver in self._pc.getTransceivers():
             # Nobody would take video or a second voice from aiortc's queues, which have no end.
             if transceiver is not voice:
                 transceiver.direction = "inactive"
-        use_addresses(self._pc, self._settings.host_addresses or default_addresses())
+        addresses = self._settings.host_addresses or default_addresses()
+        use_addresses(self._pc, () if self._mux and self._mux.has_udp else addresses)
+        if self._mux:
+            self._mux.attach(self._pc)
         await self._pc.setLocalDescription(await self._pc.createAnswer())
-        self._call.start()
         return _ask_for_fec(self._pc.localDescription.sdp)
 
     async def add_candidate(self, line: str, mid: str | None, index: int | None) -> None:
@@ -162,12 +188,14 @@ class WebRtcTransport:
         candidate.sdpMid, candidate.sdpMLineIndex = mid, index
         await self._pc.addIceCandidate(candidate)
 
-    async def close(self) -> None:
-        """Hang up and free everything. Harmless when already done."""
+    async def close(self, replaced: bool = False) -> None:
+        """End and free everything. Harmless when already done."""
         if self._closed:
             return
         self._closed = True
         self._watchdog.cancel()
+        if self._presence:
+            self._presence.close()
         self._call.events.remove_listener(EVENT, self._send_event)
         if self._receiver:
             self._receiver.close()
@@ -189,26 +217,46 @@ class WebRtcTransport:
     def _follow_state(self) -> None:
         state = self._pc.connectionState
         logger.debug("< connection %s", state)
-        if state == "connected" and not self._connected:
-            self._connected = True
+        if state == "connected" and self._presence is None:
             self._watchdog.cancel()
             self._watch()
+            self._call.start()
         elif state in ("failed", "closed"):
-            self._give_up()
+            self._give_up(lost=state == "failed")
 
     def _watch(self) -> None:
         """A caller who vanishes says nothing; aiortc itself notices after 30 to 60 s."""
-        assert self._receiver is not None
-        seen = max(self._receiver.last_packet, self._last_message)
-        left = seen + self._settings.silence_timeout - self._loop.time()
-        if left <= 0:
-            self._give_up()
-        else:
-            self._watchdog = self._loop.call_later(left, self._watch)
+        assert self._sender is not None
+        receiver = next(t.receiver for t in self._pc.getTransceivers() if t.sender is self._sender)
+        self._presence = Presence(
+            self._call,
+            self._settings.silence_timeout,
+            lambda: self._give_up(lost=True),
+            lambda: received_packets(receiver),
+        )
 
-    def _give_up(self) -> None:
+    def _give_up(self, lost: bool) -> None:
         if not self._closed:
-            self._on_closed()
+            self._on_closed(lost)
+
+    # Audio
+
+    def _receive_frame(self, samples: Samples) -> None:
+        if self._presence:
+            self._presence.hear()
+        self._call.receive_frame(samples)
+
+    def _pull(self) -> Samples:
+        assert self._sender is not None
+        self._timestamps.append((last_timestamp(self._sender), self._call.sequence))
+        return self._call.pull()
+
+    def _locate(self, timestamp: int) -> int | None:
+        """The frame that is played after the packet of this time stamp."""
+        for sent, sequence in reversed(self._timestamps):
+            if (timestamp - sent) & 0xFFFFFFFF < 1 << 31:
+                return sequence
+        return None
 
     # The data channel
 
@@ -221,16 +269,29 @@ class WebRtcTransport:
             channel.send(self._unsent.popleft())
 
     def _receive_message(self, message: str | bytes) -> None:
-        self._last_message = self._loop.time()
         try:
             if isinstance(message, bytes):
                 raise MessageError("messages are text, not binary")
-            self._call.receive_message(decode_message(message))
+            self._take(decode_message(message))
         except MessageError as error:
             self._call.reject_message(str(error))
 
-    def _send_event(self, event: Event) -> None:
-        text = encode_event(event)
+    def _take(self, message: ClientMessage | TransportMessage) -> None:
+        match message:
+            case Ping():
+                self._say(encode_pong(message))
+            case Played(timestamp=int(timestamp)):
+                if (sequence := self._locate(timestamp)) is not None:
+                    self._call.receive_played(sequence)
+            case Played():
+                raise MessageError('here played needs "timestamp": frames have no other number')
+            case _:
+                self._call.receive_message(message)
+
+    def _send_event(self, event: Event, seq: int) -> None:
+        self._say(encode_event(event, seq))
+
+    def _say(self, text: str) -> None:
         channel = self._channel
         if channel is None:
             self._unsent.append(text)
@@ -239,7 +300,9 @@ class WebRtcTransport:
 
 
 def _configuration(servers: Sequence[IceServer]) -> RTCConfiguration:
-    return RTCConfiguration([RTCIceServer(list(s.urls), s.username, s.credential) for s in servers])
+    """With `relay` too the server gathers all it has: it is the caller who uses relays alone."""
+    usable = usable_servers(with_credentials(servers, time.time()))
+    return RTCConfiguration([RTCIceServer(list(s.urls), s.username, s.credential) for s in usable])
 
 
 def _check(offer: str) -> None:

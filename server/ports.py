@@ -1,0 +1,76 @@
+"""The ports besides HTTP's: one TCP port for media and programs' calls, perhaps one UDP port."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+
+from server.config import Config
+from signaling.channel import Channel, TcpChannel
+from signaling.ice import default_addresses
+from signaling.ice_mux import IceMux, unsupported
+from signaling.public_address import plan
+from signaling.tcp_port import TcpPort
+
+logger = logging.getLogger(__name__)
+
+AnswerStream = Callable[[Channel, str, Callable[[], None]], Awaitable[None]]
+
+
+class Ports:
+    """What is open; `tcp` and `udp` are the port numbers, None where there is none."""
+
+    def __init__(self) -> None:
+        self.mux = IceMux()
+        self.tcp: int | None = None
+        self.udp: int | None = None
+        self.media_over_tcp = False
+
+
+@asynccontextmanager
+async def open_ports(
+    config: Config, environ: Mapping[str, str], answer: AnswerStream
+) -> AsyncIterator[Ports]:
+    """Open what the configuration asks for. Raises OSError, which names the port."""
+    ports = Ports()
+    own = list(config.webrtc.host_addresses) or default_addresses()
+    wrong = await unsupported()
+    if wrong:
+        logger.warning("no WebRTC over TCP and no single UDP port: in this aioice %s", wrong)
+
+    async def answer_program(
+        head: bytes,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        proven: Callable[[], None],
+    ) -> None:
+        await answer(TcpChannel(reader, writer, head), "tcp", proven)
+
+    tcp = TcpPort(None if wrong else ports.mux.accept, answer_program)
+    try:
+        tcp_plan = plan("tcp", config.webrtc, environ, own)
+        if tcp_plan.listen is not None:
+            try:
+                ports.tcp = await tcp.start(config.server.host, tcp_plan.listen)
+            except OSError as error:
+                raise _taken("tcp", tcp_plan.listen, error) from None
+            ports.media_over_tcp = not wrong
+            ports.mux.tcp = () if wrong else tcp_plan.advertise(ports.tcp)
+        udp_plan = plan("udp", config.webrtc, environ, own)
+        if udp_plan.listen is not None and not wrong:
+            try:
+                ports.udp = await ports.mux.listen_udp(own, udp_plan.listen)
+            except OSError as error:
+                raise _taken("udp", udp_plan.listen, error) from None
+            ports.mux.udp = udp_plan.advertise(ports.udp)
+        for note in (*tcp_plan.notes, *udp_plan.notes):
+            logger.warning("%s", note)
+        yield ports
+    finally:
+        await tcp.close()
+        ports.mux.close()
+
+
+def _taken(kind: str, port: int, error: OSError) -> OSError:
+    reason = f"{kind.upper()} port {port}: {error.strerror}; choose another with webrtc.{kind}_port"
+    return OSError(error.errno, reason)

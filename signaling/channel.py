@@ -1,0 +1,86 @@
+"""A reliable way for messages, in order: a WebSocket or a TCP connection, seen from either end."""
+
+import asyncio
+import socket
+from typing import Protocol
+
+from signaling.packets import MAX_MESSAGE
+
+LENGTH_BYTES = 4  # before each message on TCP: its length in bytes, big-endian
+UNSENT_BYTES = 16_384
+"""What a connection may hold unsent: 0.3 s of PCM at 24 kHz. More would be heard late."""
+
+
+class ChannelClosed(Exception):
+    """The other end is gone. `hung_up`: it said so."""
+
+    def __init__(self, hung_up: bool = False, code: int = 0, reason: str = "") -> None:
+        super().__init__(reason or "the connection was closed")
+        self.hung_up = hung_up
+        self.code = code
+
+
+class Channel(Protocol):
+    """Texts (str) and packets (bytes) both ways."""
+
+    async def receive(self) -> str | bytes:
+        """The next message. Raises ChannelClosed; and so it does for a message that is too long."""
+
+    async def send(self, message: str | bytes) -> None:
+        """Send it, and wait while the connection takes no more. Raises ChannelClosed."""
+
+    async def close(self, code: int = 1000, reason: str = "") -> None:
+        """End it, with a WebSocket close code. Harmless when already done."""
+
+
+class TcpChannel:
+    """Messages on a TCP connection; `head` has the bytes that were already read of it."""
+
+    def __init__(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, head: bytes = b""
+    ) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._head = head
+        limit_unsent(writer.transport)
+
+    async def receive(self) -> str | bytes:
+        try:
+            rest = await self._reader.readexactly(LENGTH_BYTES - len(self._head))
+            length = int.from_bytes(self._head + rest, "big")
+            self._head = b""
+            if not 0 < length <= MAX_MESSAGE:
+                raise ChannelClosed(reason=f"a message of {length} bytes: at most {MAX_MESSAGE}")
+            message = await self._reader.readexactly(length)
+        except (OSError, EOFError) as error:
+            raise ChannelClosed(reason=str(error)) from None
+        if message[:1] != b"{":
+            return message
+        try:
+            return message.decode()
+        except UnicodeDecodeError:
+            raise ChannelClosed(reason="a text that is not UTF-8") from None
+
+    async def send(self, message: str | bytes) -> None:
+        data = message.encode() if isinstance(message, str) else message
+        try:
+            self._writer.write(len(data).to_bytes(LENGTH_BYTES, "big") + data)
+            await self._writer.drain()
+        except OSError as error:
+            raise ChannelClosed(reason=str(error)) from None
+
+    async def close(self, code: int = 1000, reason: str = "") -> None:
+        self._writer.close()
+        try:
+            async with asyncio.timeout(1):
+                await self._writer.wait_closed()
+        except (OSError, TimeoutError):
+            self._writer.transport.abort()
+
+
+def limit_unsent(transport: asyncio.WriteTransport) -> None:
+    """Have the connection take no more than it can send: what waits in it cannot be thrown away."""
+    transport.set_write_buffer_limits(high=UNSENT_BYTES)
+    connection = transport.get_extra_info("socket")
+    if connection is not None and (option := getattr(socket, "TCP_NOTSENT_LOWAT", None)):
+        connection.setsockopt(socket.IPPROTO_TCP, option, UNSENT_BYTES)

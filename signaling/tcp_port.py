@@ -1,0 +1,115 @@
+"""The one TCP port: browsers' media (ICE-TCP) and programs' calls, told apart by their first bytes.
+
+A program's message begins with its length as four bytes, and its first one is short: two zero
+bytes. ICE-TCP begins with a length of two bytes (RFC 4571) that is never zero.
+"""
+
+import asyncio
+import logging
+import socket
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+logger = logging.getLogger(__name__)
+
+HEAD = 4  # bytes that tell what a connection is
+PROOF_TIMEOUT = 5.0  # seconds to show that one is no stranger
+MAX_STRANGERS = 256  # connections that have not; the oldest makes room for the next
+BUFFER = 1 << 16  # bytes that the kernel and the reader each hold of one connection
+
+TakeConnection = Callable[
+    [bytes, asyncio.StreamReader, asyncio.StreamWriter, Callable[[], None]], Awaitable[None]
+]
+"""Serves a connection until it ends: `await take(head, reader, writer, proven)`.
+
+`head` are the bytes already read. It calls `proven()` when the other end is known to be welcome,
+and is cancelled if it does not within PROOF_TIMEOUT. The connection is closed when it returns.
+"""
+
+
+class TcpPort:
+    """Listens between `start` and `close`. A kind that is None is not served: closed at once."""
+
+    def __init__(
+        self,
+        take_media: TakeConnection | None,
+        take_call: TakeConnection | None,
+        *,
+        proof_timeout: float = PROOF_TIMEOUT,
+        max_strangers: int = MAX_STRANGERS,
+    ) -> None:
+        self._take_media = take_media
+        self._take_call = take_call
+        self._proof_timeout = proof_timeout
+        self._max_strangers = max_strangers
+        self._server: asyncio.Server | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._strangers: dict[asyncio.Task[None], None] = {}  # in the order of their coming
+
+    @property
+    def connections(self) -> tuple[int, int]:
+        """How many there are, and how many of them have not proven themselves."""
+        return len(self._tasks), len(self._strangers)
+
+    async def start(self, host: str, port: int) -> int:
+        """Listen; the port, which a `port` of 0 leaves to the system. Raises OSError."""
+        self._server = await asyncio.start_server(self.take, host or None, port, limit=BUFFER)
+        for listener in self._server.sockets:  # connections inherit it
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER)
+        return int(self._server.sockets[0].getsockname()[1])
+
+    async def close(self) -> None:
+        """Stop listening and close every connection. Harmless when already done."""
+        if self._server:
+            self._server.close()
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._server:
+            await self._server.wait_closed()
+
+    def take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Serve a connection that was just accepted."""
+        if len(self._strangers) >= self._max_strangers:
+            oldest = next(iter(self._strangers))
+            del self._strangers[oldest]
+            oldest.cancel()
+        task = asyncio.create_task(self._serve(reader, writer))
+        self._tasks.add(task)
+        self._strangers[task] = None
+        # A task that is cancelled before it began never gets to close its connection.
+        task.add_done_callback(lambda task: self._forget(task, writer))
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        this = asyncio.current_task()
+        assert this is not None
+        try:
+            async with asyncio.timeout(self._proof_timeout) as limit:
+
+                def prove() -> None:
+                    limit.reschedule(None)
+                    self._strangers.pop(this, None)
+
+                head = await reader.readexactly(HEAD)
+                take = self._take_call if head[:2] == b"\0\0" else self._take_media
+                if take:
+                    await take(head, reader, writer, prove)
+        except (EOFError, OSError):  # which TimeoutError is, too
+            pass
+        except Exception:
+            logger.exception("a TCP connection failed")
+
+    def _forget(self, task: asyncio.Task[None], writer: asyncio.StreamWriter) -> None:
+        self._tasks.discard(task)
+        self._strangers.pop(task, None)
+        close(writer)
+
+
+def close(writer: asyncio.StreamWriter) -> None:
+    """Close without waiting for an end that may never take what is still to be sent."""
+    with suppress(OSError):
+        if writer.transport.get_write_buffer_size():
+            writer.transport.abort()
+        else:
+            writer.close()
