@@ -27,6 +27,8 @@ from signaling.websocket import accept_websocket
 logger = logging.getLogger(__name__)
 
 STATIC = Path(__file__).parent.parent / "static"
+IDLE_SECONDS = 30.0  # a connection whose next request is not complete by then is closed
+BODY_SECONDS = 10.0
 MAX_BODY = 256 * 1024  # bytes; an offer of a browser with a dozen interfaces has 8 KB
 
 CALLS = web.AppKey("calls", Calls)
@@ -210,7 +212,10 @@ async def _hang_up(request: web.Request) -> web.Response:
 
 async def _object(request: web.Request) -> dict[str, Any]:
     try:
-        body = await request.json()
+        async with asyncio.timeout(BODY_SECONDS):
+            body = await request.json()
+    except TimeoutError:
+        raise BadRequest(f"the body did not come within {BODY_SECONDS:g} s") from None
     except (ValueError, LookupError, RecursionError) as error:  # LookupError: no such charset
         raise BadRequest(f"the body is not JSON: {error}") from None
     if not isinstance(body, dict):
@@ -258,7 +263,7 @@ async def serve(config: Config, announce: Callable[[Listening], None]) -> None:
     """Serve until SIGINT or SIGTERM. Raises OSError if the address cannot be had."""
     interrupted = _interrupted()  # before anyone is told that there is something to end
     app = make_app(config, environment())
-    runner = web.AppRunner(app, access_log=None)
+    runner = web.AppRunner(app, access_log=None, keepalive_timeout=IDLE_SECONDS)
     with _bind(config.server.host, config.server.port) as listener:
         await runner.setup()
         try:

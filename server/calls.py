@@ -32,6 +32,9 @@ from signaling.webrtc import WebRtcTransport
 
 logger = logging.getLogger(__name__)
 
+MAX_LINES = 4
+"""Transports of one session at a time: the one that carries it, and some that are to."""
+
 
 class CallRefused(Exception):
     """No call can be taken now; the text says why and is meant for the caller."""
@@ -204,7 +207,10 @@ class Calls:
             known = self._sessions.get(resume.session_id)
             if known is None:
                 raise ResumeRefused("there is no such session any more")
-            return known, known.leg(kind, resume)
+            leg = known.leg(kind, resume)
+            if sum(line.session is known for line in self._lines.values()) >= MAX_LINES:
+                raise CallRefused("too many transports are being connected for this session")
+            return known, leg
         limit = self._config.server.max_sessions
         if len(self) >= limit:
             self.metrics.refused += 1
