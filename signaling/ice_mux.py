@@ -56,19 +56,19 @@ class IceMux:
         """Receive on this port of each of these addresses, so that an answer leaves from where
         the question came to. Those that this machine lacks are left out; without any, OSError."""
         loop = asyncio.get_running_loop()
-        refusal: OSError | None = None
+        refusal = "there is none"
         for address in addresses:
             try:
                 _, bound = await loop.create_datagram_endpoint(
                     lambda: _UdpPort(self._authenticate), local_addr=(address, port)
                 )
             except OSError as error:
-                refusal = error
+                refusal = str(error)
             else:
                 self._ports.append(bound)
                 port = bound.address[1]
         if not self._ports:
-            raise refusal or OSError("no address to receive UDP on")
+            raise OSError(f"UDP port {port} of {', '.join(addresses)}: {refusal}")
         return port
 
     def close(self) -> None:
@@ -237,7 +237,8 @@ async def unsupported() -> str | None:
         call.tcp.receive(bytes(request), ("127.0.0.1", 9))
         if not answers or stun.parse_message(answers[0]).transaction_id != request.transaction_id:
             return "it does not answer"
-        if connection._nominated or not connection._early_checks:
+        call.tcp.receive(b"\x80", ("127.0.0.1", 9))
+        if connection._nominated.get(1) or not connection._early_checks:
             return "its checks are kept differently"
         await pc.close()
         if mux.calls:

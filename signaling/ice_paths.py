@@ -1,8 +1,9 @@
 """How one call's datagrams travel on the shared ports: what aioice has in place of a UDP socket."""
 
 import asyncio
-import socket
+import fcntl
 import struct
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -23,14 +24,13 @@ MAX_ADDRESSES = 32  # UDP addresses of one call on one port
 IDLE_TIMEOUT = 60.0  # seconds; browsers check every connection that they keep every 25 s
 STALE = 3.0  # seconds; a caller's media come every 20 ms and checks every 2.5 s
 MAX_UNSENT = 1 << 18  # bytes; nobody reads at the other end
-MAX_UNSENT_AUDIO = 1 << 13  # bytes: one and a half seconds. What comes later is not said late
-MAX_UNSENT_IN_KERNEL = 1 << 12
+MAX_UNSENT_AUDIO = 1 << 12  # bytes: 0.8 s at 32 kbit/s. What comes later is lost, not late
 
 BURST = 2000.0  # as many frames may come at once: 20 s of audio after a stall
 RATE = 250.0  # frames/s, else
 STUN_COST = 10.0  # frames' worth of work
 
-_TCP_NOTSENT_LOWAT = getattr(socket, "TCP_NOTSENT_LOWAT", 25)
+_SIOCOUTQNSD = 0x894B  # Linux: the bytes of a TCP socket that were not sent even once
 
 
 @dataclass
@@ -137,11 +137,6 @@ class TcpPaths(Paths):
             return None
         if address not in self._addresses:
             self._addresses.append(address)
-        with suppress(OSError, AttributeError):
-            # Audio that is late waits where it can be counted.
-            writer.get_extra_info("socket").setsockopt(
-                socket.IPPROTO_TCP, _TCP_NOTSENT_LOWAT, MAX_UNSENT_IN_KERNEL
-            )
         leg = self._legs[address] = Leg(writer, address, self._loop.time())
         return leg
 
@@ -155,7 +150,7 @@ class TcpPaths(Paths):
         leg = self._legs.get(address) or self._latest()
         if leg is None or leg.writer.is_closing():
             return
-        unsent = leg.writer.transport.get_write_buffer_size()
+        unsent = _unsent(leg.writer)
         if unsent > MAX_UNSENT:
             leg.writer.transport.abort()
         elif unsent > MAX_UNSENT_AUDIO and data[:1] >= b"\x80":  # RTP and RTCP
@@ -188,6 +183,15 @@ class TcpPaths(Paths):
     def _latest(self) -> Leg | None:
         """What stands in for a lost connection until there is a new one."""
         return max(self._legs.values(), key=lambda leg: leg.heard, default=None)
+
+
+def _unsent(writer: asyncio.StreamWriter) -> int:
+    """Bytes that wait, most of them in the kernel: its buffer has room for minutes of audio."""
+    waiting = writer.transport.get_write_buffer_size()
+    with suppress(OSError, AttributeError):  # not Linux; not a socket
+        answer = fcntl.ioctl(writer.get_extra_info("socket").fileno(), _SIOCOUTQNSD, bytes(4))
+        waiting += int.from_bytes(answer, sys.byteorder)
+    return waiting
 
 
 async def read_frames(

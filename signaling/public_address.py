@@ -122,6 +122,14 @@ def browsers_refuse(port: int) -> bool:
     return (0 < port < 1024 and port not in (80, 443)) or port in _UNSAFE
 
 
+def listens_at(bound: str, address: str) -> bool:
+    """Whether who listens on the address `bound`, 0.0.0.0 and :: included, can be called there."""
+    if bound in ("0.0.0.0", "::"):
+        return (":" in bound) == (":" in address)
+    loopback = all(ipaddress.ip_address(a).is_loopback for a in (bound, address) if _is_address(a))
+    return bound == address or ((bound == "localhost" or _is_address(bound)) and loopback)
+
+
 def _configured(
     name: str, resolve: Callable[[str], Sequence[str]], notes: list[str]
 ) -> tuple[str, ...]:
