@@ -73,6 +73,7 @@ def make_app(config: Config, environ: Mapping[str, str]) -> web.Application:
             web.static("/static", STATIC),
             web.get("/health", _health),
             web.get("/ready", _ready),
+            web.get("/ping", _ping),
             web.get("/status", _status),
             web.get("/api/config", _client_config),
             web.post("/api/offer", _offer),
@@ -133,6 +134,11 @@ async def _ready(request: web.Request) -> web.Response:
     if not request.app[ENGINE].ready:
         return _error(503, "not_ready", "the engine is starting")
     return web.json_response({"status": "ready"})
+
+
+async def _ping(request: web.Request) -> web.Response:
+    """What RunPod's load balancer asks: 200 to be given calls, 204 while starting."""
+    return web.Response(status=200 if request.app[ENGINE].ready else 204)
 
 
 async def _status(request: web.Request) -> web.Response:

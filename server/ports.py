@@ -9,7 +9,7 @@ from server.config import Config
 from signaling.channel import Channel, TcpChannel
 from signaling.ice import default_addresses
 from signaling.ice_mux import IceMux, unsupported
-from signaling.public_address import plan
+from signaling.public_address import listens_at, plan
 from signaling.tcp_port import TcpPort
 
 logger = logging.getLogger(__name__)
@@ -48,7 +48,8 @@ async def open_ports(
 
     tcp = TcpPort(None if wrong else ports.mux.accept, answer_program)
     try:
-        tcp_plan = plan("tcp", config.webrtc, environ, own)
+        listened = [address for address in own if listens_at(config.server.host, address)]
+        tcp_plan = plan("tcp", config.webrtc, environ, listened or own)
         if tcp_plan.listen is not None:
             try:
                 ports.tcp = await tcp.start(config.server.host, tcp_plan.listen)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 import subprocess
 import sys
 import types
@@ -25,7 +26,7 @@ def _no_settings_around(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(
     "command",
-    [[], ["serve"], ["call"], ["config"], ["config", "show"], ["bench"]],
+    [[], ["serve"], ["call"], ["doctor"], ["config"], ["config", "show"], ["bench"]],
     ids=lambda command: " ".join(command) or "run.py",
 )
 def test_help(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
@@ -49,7 +50,7 @@ def test_help_needs_nothing_but_the_standard_library() -> None:
         [sys.executable, "-c", program], cwd=ROOT, check=True, capture_output=True, text=True
     )
     assert done.stdout.splitlines()[-1] == "[]"
-    for command in ("serve", "call", "config", "bench"):
+    for command in ("serve", "call", "doctor", "config", "bench"):
         assert f"    {command} " in done.stdout
 
 
@@ -94,7 +95,7 @@ def test_wrong_usage(argv: list[str], message: str, capsys: pytest.CaptureFixtur
     assert err.count("\n") == 1
 
 
-@pytest.mark.parametrize("command", [["serve"], ["config", "show"]])
+@pytest.mark.parametrize("command", [["serve"], ["doctor"], ["config", "show"]])
 def test_wrong_settings_are_all_told(
     command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -211,6 +212,31 @@ def test_call_hands_its_arguments_on(monkeypatch: pytest.MonkeyPatch) -> None:
     assert args.output == Path("c.wav")
     assert args.interrupt_after == 1.5
     assert args.json is True
+
+
+def test_doctor_exits_with_what_it_found(capsys: pytest.CaptureFixture[str]) -> None:
+    argv = ["doctor", "--set", "engine.name=echo", "--set", "webrtc.tcp_port=0"]
+    assert run.main([*argv, "--set", "server.port=0"]) == 0
+    out, err = capsys.readouterr()
+    assert "A caller will get:\n  1. WebRTC over UDP" in out
+    assert err == ""
+
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert run.main([*argv, "--set", f"server.port={port}", "--json"]) == 1
+    report = json.loads(capsys.readouterr().out)
+    assert report["ok"] is False
+    [problem] = [f for f in report["findings"] if f["status"] == "problem"]
+    assert problem["name"] == "HTTP port"
+    assert problem["advice"] in report["advice"]
+
+
+def test_doctor_without_the_packages_says_how_to_get_them(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "server.doctor", None)
+    assert run.main(["doctor"]) == 1
+    assert capsys.readouterr().err.endswith("is not installed: run `make setup`\n")
 
 
 def test_a_bench_gets_the_arguments_after_its_name(
