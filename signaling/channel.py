@@ -1,14 +1,25 @@
 """A reliable way for messages, in order: a WebSocket or a TCP connection, seen from either end."""
 
 import asyncio
-import socket
+import fcntl
+import sys
+from contextlib import suppress
 from typing import Protocol
 
 from signaling.packets import MAX_MESSAGE
 
 LENGTH_BYTES = 4  # before each message on TCP: its length in bytes, big-endian
+CLOSE_SECONDS = 1.0  # for what is unsent when a connection is closed
 UNSENT_BYTES = 16_384
 """What a connection may hold unsent: 0.3 s of PCM at 24 kHz. More would be heard late."""
+
+POLL_SECONDS = 0.01
+
+_SIOCOUTQNSD = 0x894B  # Linux: the bytes of a TCP socket that were not sent even once
+
+
+class _Socket(Protocol):
+    def fileno(self) -> int: ...
 
 
 class ChannelClosed(Exception):
@@ -66,21 +77,39 @@ class TcpChannel:
         try:
             self._writer.write(len(data).to_bytes(LENGTH_BYTES, "big") + data)
             await self._writer.drain()
+            await sent(self._writer.get_extra_info("socket"))
         except OSError as error:
             raise ChannelClosed(reason=str(error)) from None
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
         self._writer.close()
+        # A task: one who gave up waiting himself would cancel what the next one waits for.
+        closing = asyncio.create_task(self._writer.wait_closed())
         try:
-            async with asyncio.timeout(1):
-                await self._writer.wait_closed()
-        except (OSError, TimeoutError):
+            await asyncio.wait([closing], timeout=CLOSE_SECONDS)
+        finally:
             self._writer.transport.abort()
+        with suppress(OSError):
+            await closing
 
 
 def limit_unsent(transport: asyncio.WriteTransport) -> None:
-    """Have the connection take no more than it can send: what waits in it cannot be thrown away."""
+    """Have `drain` wait as soon as the kernel takes no more."""
     transport.set_write_buffer_limits(high=UNSENT_BYTES)
-    connection = transport.get_extra_info("socket")
-    if connection is not None and (option := getattr(socket, "TCP_NOTSENT_LOWAT", None)):
-        connection.setsockopt(socket.IPPROTO_TCP, option, UNSENT_BYTES)
+
+
+async def sent(connection: _Socket | None) -> None:
+    """Wait until the kernel holds little that it has not sent: there it cannot be thrown away.
+
+    Its buffer has room for minutes of audio, and TCP_NOTSENT_LOWAT does not bound small writes.
+    """
+    while connection is not None and _unsent(connection) > UNSENT_BYTES:
+        await asyncio.sleep(POLL_SECONDS)
+
+
+def _unsent(connection: _Socket) -> int:
+    try:
+        answer = fcntl.ioctl(connection.fileno(), _SIOCOUTQNSD, bytes(4))
+    except OSError:  # not Linux; closed
+        return 0
+    return int.from_bytes(answer, sys.byteorder)

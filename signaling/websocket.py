@@ -4,7 +4,7 @@ from asyncio import WriteTransport
 
 from aiohttp import ClientWebSocketResponse, WSMsgType, web
 
-from signaling.channel import ChannelClosed, limit_unsent
+from signaling.channel import ChannelClosed, limit_unsent, sent
 from signaling.packets import MAX_MESSAGE
 
 PING_SECONDS = 20.0  # some proxies close a connection that is silent for longer than 25 to 100 s
@@ -32,6 +32,7 @@ class WebSocketChannel:
                 await self._ws.send_str(message)
             else:
                 await self._ws.send_bytes(message)
+            await sent(self._ws.get_extra_info("socket"))
         except (OSError, RuntimeError) as error:  # RuntimeError: already closing
             raise ChannelClosed(reason=str(error)) from None
 
@@ -44,7 +45,11 @@ async def accept_websocket(
 ) -> tuple[web.WebSocketResponse, WebSocketChannel]:
     """Answer the upgrade. Raises what aiohttp raises for a request that is none."""
     ws = web.WebSocketResponse(
-        heartbeat=PING_SECONDS, max_msg_size=MAX_MESSAGE, compress=False, writer_limit=1, timeout=2
+        heartbeat=PING_SECONDS,
+        max_msg_size=MAX_MESSAGE + 1,  # the size that aiohttp refuses
+        compress=False,
+        writer_limit=1,
+        timeout=2,
     )
     await ws.prepare(request)
     if isinstance(request.transport, WriteTransport):
