@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 BENCHES = {
     "commands": "how many spoken commands are understood, and how soon they are answered",
     "bargein": "how soon the server falls silent when the caller speaks over it",
+    "paths": "how long a call takes to come about over each path, and how soon it is answered",
+    "resume": "the gap, and the words lost, when UDP is dropped in the middle of an answer",
     "soak": "many calls for a long time: latency, memory and errors",
 }
 """Modules of `bench`, with what they measure."""

@@ -46,6 +46,7 @@ async def target(url: str | None, overrides: Sequence[str]) -> AsyncIterator[str
         "serve",
         "--json",
         "--port=0",
+        "--set=webrtc.tcp_port=0",
         "--set=server.log_level=warning",
         *options,
         stdout=asyncio.subprocess.PIPE,

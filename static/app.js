@@ -1,14 +1,16 @@
 // The page: puts the call, the captions, the meters and the controls together.
 
 import { Captions } from "./captions.js";
-import { WebRtcCall } from "./call.js";
+import { Line } from "./line.js";
 import { Meter } from "./meter.js";
-import { obstacle, openMicrophone } from "./microphone.js";
+import { closeMicrophone, obstacle, openMicrophone } from "./microphone.js";
 import { Muggu } from "./muggu.js";
+import { PathBadge } from "./path.js";
 import { CallProblem, describe } from "./problems.js";
+import { SelfTestPanel } from "./self-test-panel.js";
+import { Speaker } from "./speaker.js";
 import { VoicePanel } from "./voice.js";
 
-const PING_MS = 2000;
 const NOTICE_MS = 8000;
 const METER_MS = 50;
 const ANNOUNCED = 20; // sentences a screen reader can go back to
@@ -19,22 +21,26 @@ const STATES = {
   endpointing: "A pause …",
   thinking: "Thinking",
   speaking: "Vaani is speaking",
+  reconnecting: "Reconnecting …",
 };
+
+const FORCED_TRANSPORT = new URLSearchParams(location.search).get("transport");
 
 const $ = (id) => document.getElementById(id);
 
 let call = null;          // the call in progress, from the click until it has ended
-let state = "idle";       // idle, connecting, or a `state` of the server
+let state = "idle";       // idle, connecting, reconnecting, or a `state` of the server
 let sessionId = null;     // whose captions are on show
-let rtt = null;           // milliseconds, of the last ping
 let lastProblem = null;
 let microphone = null;
-let context = null;       // the AudioContext of the meters
-let meters = { mic: null, reply: null };
-let pingTimer = 0;
+let context = null;       // the AudioContext of the meters, and of a WebSocket call's sound
+let meter = null;         // of the microphone
+let speaker = null;
 let noticeTimer = 0;
 
-const levels = () => ({ mic: meters.mic?.level() ?? 0, reply: meters.reply?.level() ?? 0 });
+const levels = () => ({ mic: meter?.level() ?? 0, reply: speaker?.level() ?? 0 });
+const badge = new PathBadge($("path"));
+const selfTest = new SelfTestPanel($("self-test"));
 const captions = new Captions($("captions"), announce);
 const voice = new VoicePanel($("voice").querySelector("fieldset"),
   (part) => call?.send({ type: "voice.set", voice: part }));
@@ -48,25 +54,36 @@ window.vaani = {
   get sessionId() { return sessionId; },
   get transcript() { return structuredClone(captions.turns); },
   get voice() { return { ...voice.voice }; },
-  get rtt() { return rtt; },
+  get path() { return badge.path && { ...badge.path }; },
+  get rtt() { return badge.path?.rtt ?? null; },
+  get selfTest() { return selfTest.results; },
   get problem() { return lastProblem && { code: lastProblem.code, ...describe(lastProblem) }; },
 };
 
 async function start() {
   dismiss();
   setState("connecting");
-  const mine = new WebRtcCall();
+  const mine = new Line(FORCED_TRANSPORT);
   call = mine;
   // Made in the click: Safari lets neither sound nor an AudioContext begin at any other time.
-  context = new AudioContext();
+  context = new AudioContext({ latencyHint: "interactive" });
   context.resume();
+  speaker = new Speaker(context, askForGesture);
 
-  mine.addEventListener("remote", ({ detail }) => play(detail));
+  mine.addEventListener("remote", ({ detail }) => speaker.play(detail));
+  mine.addEventListener("silent", ({ detail }) => speaker.end(detail));
   mine.addEventListener("message", ({ detail }) => receive(detail));
-  mine.addEventListener("open", () => {
-    ping();
-    pingTimer = setInterval(ping, PING_MS);
+  mine.addEventListener("carried", ({ detail }) => {
+    if (detail) badge.follow(() => mine.measure());
+    else {
+      badge.stop();
+      setState("reconnecting");
+      announce("The connection was lost. Reconnecting.");
+    }
   });
+  mine.addEventListener("renewed", () => notice(
+    "The call before could not be continued: this is a new one.",
+  ));
   mine.addEventListener("unstable", ({ detail }) => {
     if (detail) notice("The connection is struggling …");
     else dismiss();
@@ -76,28 +93,23 @@ async function start() {
   try {
     const stream = await openMicrophone();
     if (call !== mine) { // hung up while the browser was asking
-      stop(stream);
+      closeMicrophone(stream);
       return;
     }
     microphone = stream;
-    meters.mic = new Meter(context, stream);
+    context.resume(); // where the question for the microphone interrupted it
+    meter = new Meter(context, stream);
     microphone.getAudioTracks()[0].onended =
       () => notice("The microphone was unplugged or switched off.");
-    await mine.start(stream);
+    await mine.start(stream, context);
   } catch (error) {
     if (call === mine) finish(error);
   }
 }
 
-function play(stream) {
-  meters.reply = new Meter(context, stream);
-  const audio = $("remote"); // an element, because echo cancellers listen to what elements play
-  audio.srcObject = stream;
-  audio.play().catch(() => {
-    if (!call) return;
-    notice("Your browser holds the sound back. Press anywhere to hear Vaani.");
-    addEventListener("pointerdown", () => audio.play().then(dismiss, () => {}), { once: true });
-  });
+function askForGesture(play) {
+  notice("Your browser holds the sound back. Press anywhere to hear Vaani.");
+  addEventListener("pointerdown", () => play().then(dismiss, () => {}), { once: true });
 }
 
 function receive(message) {
@@ -110,7 +122,12 @@ function receive(message) {
       $("connection").hidden = false;
       $("voice").hidden = !voice.offer(message);
       voice.enabled = true;
+      setState("listening");
       announce("Connected. Vaani is listening.");
+      break;
+    case "session.resumed":
+      announce("Connected again.");
+      setState(message.state);
       break;
     case "state":
       setState(message.state);
@@ -122,27 +139,19 @@ function receive(message) {
       voice.revert();
       notice(message.message);
       break;
-    case "pong":
-      rtt = performance.now() - message.t;
-      $("rtt").textContent = `${Math.round(rtt)} ms`;
-      break;
   }
-}
-
-function ping() {
-  call?.send({ type: "ping", t: performance.now() });
 }
 
 /** Everything back to how it was before the call; `problem` says why, null needs no words. */
 function finish(problem) {
   call = null;
-  clearInterval(pingTimer);
-  stop(microphone);
+  closeMicrophone(microphone);
   microphone = null;
-  $("remote").srcObject = null;
+  meter = null;
+  speaker.close();
+  speaker = null;
   context.close();
-  meters = { mic: null, reply: null };
-  rtt = null;
+  badge.stop();
   voice.enabled = false;
   $("connection").hidden = true;
   $("mute").setAttribute("aria-pressed", "false");
@@ -150,10 +159,6 @@ function finish(problem) {
   dismiss();
   if (problem) report(problem);
   else announce("The call has ended.");
-}
-
-function stop(stream) {
-  for (const track of stream?.getTracks() ?? []) track.stop();
 }
 
 function setState(next) {
@@ -221,6 +226,8 @@ $("mute").addEventListener("click", () => {
   $("mute").setAttribute("aria-pressed", String(muted));
   for (const track of microphone?.getAudioTracks() ?? []) track.enabled = !muted;
 });
+
+$("test").addEventListener("click", () => selfTest.open());
 
 addEventListener("pagehide", () => call?.hangUp());
 

@@ -1,11 +1,15 @@
 // The conversation as text. The model is an array of turns, the view an ordered list: an entry is
 // made when somebody starts to speak and is written in place from then on.
 
+const REDRAW_MS = 40; // an engine may tell a story at once, its words in hundreds of messages
+
 export class Captions {
   /** Turns in order: {turn, user: {text, final}, reply: {text, heard, ended, interrupted}}. */
   turns = [];
   #list;
   #announce;
+  #grown = new Set(); // turns whose reply is still to be drawn
+  #redrawTimer = 0;
 
   /** `list` is the visible <ol>; `announce` is told whole sentences, for screen readers. */
   constructor(list, announce) {
@@ -15,6 +19,7 @@ export class Captions {
 
   clear() {
     this.turns.length = 0;
+    this.#grown.clear();
     this.#list.replaceChildren();
   }
 
@@ -22,10 +27,33 @@ export class Captions {
   receive(message) {
     const handler = this.#handlers[message.type];
     if (!handler) return;
-    const stick = this.#atBottom();
-    handler(this.#turn(message.turn), message);
-    if (stick) this.#list.scrollTop = this.#list.scrollHeight;
+    const turn = this.#turn(message.turn);
+    if (this.#grows.has(message.type)) {
+      handler(turn, message);
+      this.#grown.add(turn);
+      this.#redrawTimer ||= setTimeout(() => this.#redraw(), REDRAW_MS);
+    } else {
+      this.#stick(() => handler(turn, message));
+    }
   }
+
+  #redraw() {
+    this.#redrawTimer = 0;
+    this.#stick(() => {
+      for (const turn of this.#grown) this.#showReply(turn);
+      this.#grown.clear();
+    });
+  }
+
+  /** Keeps the end in view, if it was. */
+  #stick(change) {
+    const { scrollHeight, scrollTop, clientHeight } = this.#list;
+    change();
+    const atEnd = scrollHeight - scrollTop - clientHeight < 40;
+    if (atEnd) this.#list.scrollTop = this.#list.scrollHeight;
+  }
+
+  #grows = new Set(["reply.text", "reply.heard"]);
 
   #handlers = {
     "user.started": (turn) => {
@@ -46,17 +74,15 @@ export class Captions {
     "reply.text": (turn, { text }) => {
       turn.reply ??= { text: "", heard: "", ended: false, interrupted: false };
       turn.reply.text += text;
-      this.#showReply(turn);
     },
     // The engine is ahead of its voice: what is still to be spoken waits in a lighter shade.
     "reply.heard": (turn, { text }) => {
-      if (!turn.reply) return;
-      turn.reply.heard += text;
-      this.#showReply(turn);
+      if (turn.reply) turn.reply.heard += text;
     },
     "reply.ended": (turn, { text, heard, interrupted }) => {
       this.#settleUser(turn);
       turn.reply = { text, heard, ended: true, interrupted };
+      this.#grown.delete(turn);
       if (!text) return this.#entry(turn, "reply").remove();
       this.#showReply(turn);
       this.#announce(`Vaani: ${heard}${interrupted ? " … interrupted" : ""}`);
@@ -64,6 +90,7 @@ export class Captions {
   };
 
   #showReply(turn) {
+    if (!turn.reply) return;
     const { text, heard, ended, interrupted } = turn.reply;
     const entry = this.#entry(turn, "reply");
     entry.classList.remove("pending");
@@ -100,11 +127,6 @@ export class Captions {
     const entry = this.#list.querySelector(`[data-key="${turn.turn}-user"]`);
     entry?.classList.remove("pending");
     if (entry && !turn.user?.text) entry.remove();
-  }
-
-  #atBottom() {
-    const { scrollHeight, scrollTop, clientHeight } = this.#list;
-    return scrollHeight - scrollTop - clientHeight < 40;
   }
 }
 

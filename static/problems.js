@@ -13,8 +13,9 @@ const WORDS = {
   "insecure": ["This page may not use the microphone",
     "Browsers give the microphone only to pages on https or on localhost. " +
     "Open this address with https:// and call from there."],
-  "no-webrtc": ["This browser cannot make the call",
-    "It has no WebRTC, or it is switched off. A current Firefox, Chrome, Edge or Safari will do."],
+  "no-way": ["This browser cannot make the call",
+    "It has neither WebRTC nor AudioWorklets, or they are switched off. A current Firefox, " +
+    "Chrome, Edge or Safari will do."],
   "mic-denied": ["The microphone is blocked",
     "Allow it for this page, by the icon beside the address or in your system’s privacy " +
     "settings, then call again."],
@@ -27,6 +28,7 @@ const WORDS = {
   "no-media": ["The sound does not get through",
     "The server answered, but your network lets no call through to it. " +
     "Another network, or one without a VPN, may."],
+  "not-offered": ["The server does not offer this way", "Call again without asking for it."],
   "dropped": ["The call dropped", "The connection was lost. You can call again at once."],
   "closed": ["Vaani ended the call", "You can call again at once."],
   "refused": ["The call was refused", "Please call again in a moment."],

@@ -6,12 +6,16 @@ import json
 import os
 import select
 import shutil
+import socket
+import struct
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -83,7 +87,8 @@ def server_url(launch: Launch, tmp_path_factory: pytest.TempPathFactory) -> Iter
     """
     log = tmp_path_factory.mktemp("server") / "stderr.txt"
     addresses = 'webrtc.host_addresses=["127.0.0.1"]'
-    command = [sys.executable, "run.py", "serve", "--port", "0", "--json", "--set", addresses]
+    command = [sys.executable, "run.py", "serve", "--port", "0", "--json"]
+    command += ["--set", addresses, "--set", "webrtc.tcp_port=0"]
     with (
         log.open("w") as stderr,
         subprocess.Popen(
@@ -129,8 +134,9 @@ def open_page(launch: Launch) -> Iterator[OpenPage]:
         microphone_allowed: bool = True,
         before: Callable[[Page], None] = lambda page: None,
         viewport: tuple[int, int] = (1200, 800),
+        browser_arguments: Sequence[str] = (),
     ) -> Page:
-        arguments = []
+        arguments = [*browser_arguments]
         if microphone_allowed:
             arguments.append("--use-fake-ui-for-media-stream")
         if recording is not None:
@@ -147,6 +153,58 @@ def open_page(launch: Launch) -> Iterator[OpenPage]:
     for browser in browsers:
         browser.close()
     assert not failures
+
+
+class Wire:
+    """Carries TCP connections to a server until it is cut. WebRTC's media do not go through it."""
+
+    def __init__(self, url: str) -> None:
+        host, port = url.removeprefix("http://").split(":")
+        self._server = (host, int(port))
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._ends: set[socket.socket] = set()
+        self.whole = True
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def cut(self) -> None:
+        """Break what is connected, as a lost network does: nobody says goodbye."""
+        for end in list(self._ends):
+            with suppress(OSError):
+                end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                end.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        self._listener.close()
+        self.cut()
+
+    def _accept(self) -> None:
+        with suppress(OSError):  # closed
+            while True:
+                near, _ = self._listener.accept()
+                if not self.whole:
+                    near.close()
+                    continue
+                far = socket.create_connection(self._server)
+                self._ends |= {near, far}
+                for source, sink in ((near, far), (far, near)):
+                    threading.Thread(target=self._carry, args=(source, sink), daemon=True).start()
+
+    def _carry(self, source: socket.socket, sink: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(65536):
+                sink.sendall(data)
+        with suppress(OSError):
+            sink.shutdown(socket.SHUT_RDWR)
+        self._ends.discard(source)
+
+
+@pytest.fixture
+def wire(server_url: str) -> Iterator[Wire]:
+    """The server at the end of a wire that can be cut."""
+    wire = Wire(server_url)
+    yield wire
+    wire.close()
 
 
 @pytest.fixture
