@@ -78,6 +78,7 @@ class Calls:
         self._sessions: dict[str, Session] = {}
         self._lines: dict[str, _Line] = {}
         self._opening = 0  # admitted, and waiting for the engine
+        self._stopping = False
         self._closing: set[asyncio.Task[None]] = set()
         self.metrics = Metrics(asyncio.get_running_loop().time)
 
@@ -165,7 +166,8 @@ class Calls:
                 self._drop(line_id, hung_up=not lost)
 
     async def close(self) -> None:
-        """End all calls."""
+        """End all calls, and take no more: connections of before may still ask."""
+        self._stopping = True
         for session in list(self._sessions.values()):
             self._end(session)
         if self._closing:
@@ -211,6 +213,8 @@ class Calls:
             if sum(line.session is known for line in self._lines.values()) >= MAX_LINES:
                 raise CallRefused("too many transports are being connected for this session")
             return known, leg
+        if self._stopping:
+            raise CallRefused("the server is stopping")
         limit = self._config.server.max_sessions
         if len(self) >= limit:
             self.metrics.refused += 1
@@ -220,6 +224,9 @@ class Calls:
             session = await self._open_session()
         finally:
             self._opening -= 1
+        if self._stopping:
+            await session.close()
+            raise CallRefused("the server is stopping")
         self._sessions[session.id] = session
         session.on_over = lambda: self._end(session)
         self.metrics.follow(session.events)

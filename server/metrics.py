@@ -11,7 +11,15 @@ from dataclasses import dataclass, field
 
 from pyee import EventEmitter
 
-from media.events import Event, Failure, ReplyEnded, ReplyStarted, SessionResumed, UserStopped
+from media.events import (
+    Event,
+    Failure,
+    ReplyEnded,
+    ReplyStarted,
+    SessionResumed,
+    SessionStarted,
+    UserStopped,
+)
 from signaling.transport import EVENT
 
 WINDOW = 500  # turns that the latency figures speak of
@@ -53,7 +61,6 @@ class Metrics:
 
     def follow(self, events: EventEmitter) -> None:
         """Count what happens in a session."""
-        self.sessions += 1
         stopped: dict[int, float] = {}
 
         def count(event: Event, seq: int) -> None:
@@ -66,6 +73,8 @@ class Metrics:
                     self._first_audio.append(self.clock() - stopped.pop(turn))
                 case ReplyEnded(interrupted=True):
                     self.interruptions += 1
+                case SessionStarted():
+                    self.sessions += 1
                 case SessionResumed():
                     self.resumed += 1
                 case Failure():

@@ -1,6 +1,7 @@
 """The ports besides HTTP's: one TCP port for media and programs' calls, perhaps one UDP port."""
 
 import asyncio
+import errno
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -9,7 +10,7 @@ from server.config import Config
 from signaling.channel import Channel, TcpChannel
 from signaling.ice import default_addresses
 from signaling.ice_mux import IceMux, unsupported
-from signaling.public_address import listens_at, plan
+from signaling.public_address import listens_at, plan, tcp_hosts
 from signaling.tcp_port import TcpPort
 
 logger = logging.getLogger(__name__)
@@ -44,16 +45,19 @@ async def open_ports(
         writer: asyncio.StreamWriter,
         proven: Callable[[], None],
     ) -> None:
-        await answer(TcpChannel(reader, writer, head), "tcp", proven)
+        # Nothing guards these but what guards HTTP: they are taken where it is.
+        if listens_at(config.server.host, writer.get_extra_info("sockname")[0]):
+            await answer(TcpChannel(reader, writer, head), "tcp", proven)
 
     tcp = TcpPort(None if wrong else ports.mux.accept, answer_program)
     try:
-        listened = [address for address in own if listens_at(config.server.host, address)]
-        tcp_plan = plan("tcp", config.webrtc, environ, listened or own)
+        hosts = tcp_hosts(config.server.host, config.webrtc, own)
+        called = [address for address in own if any(listens_at(host, address) for host in hosts)]
+        tcp_plan = plan("tcp", config.webrtc, environ, called)
         if tcp_plan.listen is not None:
             try:
-                ports.tcp = await tcp.start(config.server.host, tcp_plan.listen)
-            except OSError as error:
+                ports.tcp = await tcp.start(hosts, tcp_plan.listen)
+            except (OSError, OverflowError) as error:
                 raise _taken("tcp", tcp_plan.listen, error) from None
             ports.media_over_tcp = not wrong
             ports.mux.tcp = () if wrong else tcp_plan.advertise(ports.tcp)
@@ -61,7 +65,7 @@ async def open_ports(
         if udp_plan.listen is not None and not wrong:
             try:
                 ports.udp = await ports.mux.listen_udp(own, udp_plan.listen)
-            except OSError as error:
+            except (OSError, OverflowError) as error:
                 raise _taken("udp", udp_plan.listen, error) from None
             ports.mux.udp = udp_plan.advertise(ports.udp)
         for note in (*tcp_plan.notes, *udp_plan.notes):
@@ -72,6 +76,7 @@ async def open_ports(
         ports.mux.close()
 
 
-def _taken(kind: str, port: int, error: OSError) -> OSError:
-    reason = f"{kind.upper()} port {port}: {error.strerror}; choose another with webrtc.{kind}_port"
-    return OSError(error.errno, reason)
+def _taken(kind: str, port: int, error: Exception) -> OSError:
+    number, told = (error.errno, error.strerror) if isinstance(error, OSError) else (None, None)
+    reason = f"{kind.upper()} port {port}: {told or error}; choose another with webrtc.{kind}_port"
+    return OSError(number or errno.EADDRNOTAVAIL, reason)

@@ -232,7 +232,8 @@ class Session:
         except ResumeRefused:
             leg.on_replaced()
             return
-        old, self._leg = self._leg, leg
+        last, lost = self._last_leg, self._leg is None
+        self._leg = leg
         leg.carrying, leg.seen = True, self.sequence
         if self._expiry:
             self._expiry.cancel()
@@ -241,11 +242,12 @@ class Session:
         if leg.resume is None:
             self._start(leg.transport)
         else:
-            self._go_on(leg, leg.resume, old)
+            assert last is not None
+            self._go_on(leg, leg.resume, last, lost)
         self._last_leg = leg
-        if old:
-            old.carrying = False
-            old.on_replaced()
+        if last:  # one that was given up by its caller may be open still
+            last.carrying = False
+            last.on_replaced()
         self._drive()
 
     def lose(self, leg: Leg) -> None:
@@ -276,21 +278,19 @@ class Session:
             )
         )
 
-    def _go_on(self, leg: Leg, resume: Resume, old: Leg | None) -> None:
-        last = self._last_leg
-        assert last is not None
+    def _go_on(self, leg: Leg, resume: Resume, last: Leg, lost: bool) -> None:
         self._leg = None  # what is missed comes first, and to this leg alone
+        place = None
         if resume.played is not None:
             place = resume.played.sequence
             if resume.played.timestamp is not None:
                 place = last.locate(resume.played.timestamp)
-        elif old is None or self.sequence - last.seen > STALE_FRAMES:
-            place = last.seen - self._dialogue.unheard
-        else:
-            place = None
-            leg.hold = self._dialogue.unheard
         if place is not None:
             self._dialogue.rewind(place)
+        elif lost or self.sequence - last.seen > STALE_FRAMES:
+            self._dialogue.rewind(last.seen - self._dialogue.unheard)
+        else:
+            leg.hold = self._dialogue.unheard
         missed = [(seq, event) for seq, event in self._log if seq > resume.seq]
         self._leg = leg
         for seq, event in missed:

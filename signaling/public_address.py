@@ -122,6 +122,19 @@ def browsers_refuse(port: int) -> bool:
     return (0 < port < 1024 and port not in (80, 443)) or port in _UNSAFE
 
 
+def tcp_hosts(
+    server_host: str, settings: WebRtcSettings, interfaces: Sequence[str]
+) -> tuple[str, ...]:
+    """Where the TCP port is listened on.
+
+    Media need a call's password, and HTTP may stand behind a proxy on this machine: so media over
+    TCP are taken on every address on which UDP is.
+    """
+    if server_host in ("0.0.0.0", "::") and not settings.host_addresses:
+        return (server_host,)
+    return tuple(settings.host_addresses) or tuple(interfaces)
+
+
 def listens_at(bound: str, address: str) -> bool:
     """Whether who listens on the address `bound`, 0.0.0.0 and :: included, can be called there."""
     if bound in ("0.0.0.0", "::"):

@@ -5,9 +5,10 @@ bytes. ICE-TCP begins with a length of two bytes (RFC 4571) that is never zero.
 """
 
 import asyncio
+import errno
 import logging
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 
 logger = logging.getLogger(__name__)
@@ -42,7 +43,7 @@ class TcpPort:
         self._take_call = take_call
         self._proof_timeout = proof_timeout
         self._max_strangers = max_strangers
-        self._server: asyncio.Server | None = None
+        self._servers: list[asyncio.Server] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._strangers: dict[asyncio.Task[None], None] = {}  # in the order of their coming
 
@@ -51,23 +52,37 @@ class TcpPort:
         """How many there are, and how many of them have not proven themselves."""
         return len(self._tasks), len(self._strangers)
 
-    async def start(self, host: str, port: int) -> int:
-        """Listen; the port, which a `port` of 0 leaves to the system. Raises OSError."""
-        self._server = await asyncio.start_server(self.take, host or None, port, limit=BUFFER)
-        for listener in self._server.sockets:  # connections inherit it
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER)
-        return int(self._server.sockets[0].getsockname()[1])
+    async def start(self, hosts: Sequence[str], port: int) -> int:
+        """Listen; the port, which a `port` of 0 leaves to the system. Addresses that this machine
+        lacks are left out; without any, OSError.
+        """
+        refusal: OSError | None = None
+        for host in hosts:
+            try:
+                server = await asyncio.start_server(self.take, host, port, limit=BUFFER)
+            except OSError as error:
+                if error.errno == errno.EADDRINUSE:
+                    raise
+                refusal = error
+                continue
+            self._servers.append(server)
+            for listener in server.sockets:  # connections inherit it
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER)
+            port = int(server.sockets[0].getsockname()[1])
+        if not self._servers:
+            raise refusal or OSError("no address to listen on")
+        return port
 
     async def close(self) -> None:
         """Stop listening and close every connection. Harmless when already done."""
-        if self._server:
-            self._server.close()
+        for server in self._servers:
+            server.close()
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        if self._server:
-            await self._server.wait_closed()
+        for server in self._servers:
+            await server.wait_closed()
 
     def take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve a connection that was just accepted."""

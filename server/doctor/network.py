@@ -13,7 +13,7 @@ from typing import Any
 
 from server.doctor.finding import Finding, Host, within
 from signaling.ice_mux import unsupported
-from signaling.public_address import Kind, browsers_refuse, listens_at
+from signaling.public_address import Kind, browsers_refuse, listens_at, tcp_hosts
 
 LIMIT = 2.0
 """Seconds that anybody asked over the network has to answer."""
@@ -136,7 +136,11 @@ def _check_plan(host: Host, kind: Kind, socket_kind: socket.SocketKind) -> Findi
     if planned.listen == 0:
         return Finding(name, "ok", "any that is free")
     where = f"{planned.listen} (from {planned.listen_source})"
-    addresses = host.addresses if kind == "udp" else (host.config.server.host,)
+    addresses = (
+        host.addresses
+        if kind == "udp"
+        else tcp_hosts(host.config.server.host, host.config.webrtc, host.addresses)
+    )
     tried = {a: bind_error(a, planned.listen, socket_kind) for a in addresses}
     errors = {address: error for address, error in tried.items() if error}
     if len(errors) < len(tried):
@@ -165,7 +169,8 @@ def offered(host: Host, kind: Kind) -> list[tuple[str, int]]:
     own = planned.hosts_source in ("interfaces", "webrtc.host_addresses")
     if kind == "udp" or not own:
         return list(addresses)
-    return [address for address in addresses if listens_at(host.config.server.host, address[0])]
+    listened = tcp_hosts(host.config.server.host, host.config.webrtc, host.addresses)
+    return [a for a in addresses if any(listens_at(host, a[0]) for host in listened)]
 
 
 def check_page(host: Host) -> Finding:

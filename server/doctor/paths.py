@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from server.doctor.finding import Finding, Host
 from server.doctor.network import is_loopback, joined, offered
-from signaling.public_address import Kind
+from signaling.public_address import Kind, listens_at
 
 PLATFORM_ADDRESSES = ("RUNPOD_PUBLIC_IP", "PUBLIC_IPADDR")
 """Variables with which RunPod and Vast tell a machine its public address."""
@@ -74,7 +74,7 @@ def _tcp_problem(host: Host, broken: set[str]) -> str:
         return "webrtc.tcp_port is off"
     if "TCP port" in broken:
         return "the TCP port cannot be had"
-    return "" if offered(host, "tcp") else "none of its addresses is one of server.host's"
+    return "" if offered(host, "tcp") else "nothing listens at its addresses"
 
 
 def _web_socket(host: Host, broken: set[str]) -> CallPath:
@@ -96,7 +96,14 @@ def _programs(host: Host, broken: set[str]) -> CallPath:
     problem = _tcp_problem(host, broken)
     if problem:
         return CallPath(name, False, problem)
-    return CallPath(name, True, _offered(host, "tcp"))
+    if host.plans["tcp"].hosts_source in PLATFORM_ADDRESSES or host.config.webrtc.public_address:
+        return CallPath(name, True, _offered(host, "tcp"))
+    bound = host.config.server.host  # nothing guards these but what guards HTTP
+    addresses = [address for address in offered(host, "tcp") if listens_at(bound, address[0])]
+    if not addresses:
+        return CallPath(name, False, "none of its addresses is one of server.host's")
+    where = ", ".join(joined(*address) for address in addresses)
+    return CallPath(name, True, f"{where}; {_reach(name for name, _ in addresses)}")
 
 
 def _offered(host: Host, kind: Kind) -> str:

@@ -10,7 +10,9 @@ from media import events
 from media.events import Event, ReplyEnded, StateChanged
 
 WIRE = {
-    "session.started": "session_id engine voices emotions languages voice",
+    "session.started": "session_id resume_token resume_window transport "
+    "engine voices emotions languages voice",
+    "session.resumed": "session_id resume_token resume_window transport state turn",
     "state": "state",
     "user.started": "turn",
     "user.stopped": "turn",
@@ -21,7 +23,6 @@ WIRE = {
     "reply.ended": "turn text heard seconds interrupted",
     "voice.changed": "voice",
     "error": "code message",
-    "pong": "t",
 }
 
 

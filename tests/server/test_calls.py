@@ -12,8 +12,9 @@ import pytest
 from inference.hosted import HostedEngine
 from inference.protocol import EngineSettings
 from media.frames import Samples, silence
-from server.calls import CallExists, CallRefused, Calls, UnknownCall
+from server.calls import Answer, CallExists, CallRefused, Calls, UnknownCall
 from server.config import Config, ServerSettings
+from server.session import SessionSettings
 from signaling.caller import WebRtcCaller
 from signaling.messages import HangUp
 from signaling.webrtc import OfferError, WebRtcSettings, WebRtcTransport
@@ -22,11 +23,12 @@ from tests.conftest import NothingLeft
 LOOPBACK = ("127.0.0.1",)
 
 
-def config(max_sessions: int = 4, **webrtc: Any) -> Config:
+def config(max_sessions: int = 4, resume_window: float = 30.0, **webrtc: Any) -> Config:
     return Config(
         server=ServerSettings(max_sessions=max_sessions),
         engine=EngineSettings(name="echo"),
-        webrtc=WebRtcSettings(host_addresses=LOOPBACK, **webrtc),
+        session=SessionSettings(resume_window=resume_window),
+        webrtc=WebRtcSettings(host_addresses=LOOPBACK, tcp_port=None, **webrtc),
     )
 
 
@@ -69,7 +71,7 @@ async def both_ends_are_up(calls: Calls, *peers: WebRtcCaller) -> None:
     """A server that hangs up before its own end is up has no way to say so."""
     for peer in peers:
         await peer.connected.wait()
-    while not all(call.transport._connected for call in calls._calls.values()):
+    while not all(row["transport"] for row in calls.status()):
         await asyncio.sleep(0.005)
 
 
@@ -80,26 +82,27 @@ async def no_call_left(calls: Calls) -> None:
 
 async def test_a_call_from_offer_to_hang_up(nothing_left: NothingLeft) -> None:
     async with server(config(), nothing_left) as calls, caller() as peer:
-        pc_id, answer = await calls.offer(await peer.offer(), None, False)
+        answer = await calls.offer(await peer.offer(), None, False)
         assert len(calls) == 1
-        await peer.accept(answer)
+        await peer.accept(answer.sdp)
         await both_ends_are_up(calls, peer)
         [row] = calls.status()
-        assert row["pc_id"] == pc_id
+        assert row["session_id"] == answer.session_id
+        assert row["transport"] == "webrtc"
         assert row["turns"] == 0
-        await calls.hang_up(pc_id)
+        await calls.hang_up(answer.pc_id)
         assert len(calls) == 0
         await peer.closed.wait()
         with pytest.raises(UnknownCall):
-            await calls.hang_up(pc_id)
+            await calls.hang_up(answer.pc_id)
         assert calls.metrics.sessions == 1
 
 
 async def test_closing_ends_all_calls(nothing_left: NothingLeft) -> None:
     async with server(config(), nothing_left) as calls, caller() as one, caller() as other:
         for peer in (one, other):
-            _, answer = await calls.offer(await peer.offer(), None, False)
-            await peer.accept(answer)
+            answer = await calls.offer(await peer.offer(), None, False)
+            await peer.accept(answer.sdp)
         await both_ends_are_up(calls, one, other)
         await calls.close()
         await one.closed.wait()
@@ -116,10 +119,11 @@ async def test_the_limit(nothing_left: NothingLeft) -> None:
         assert len(refused) == 4
         assert str(refused[0]) == "all 1 calls that this server takes at once are in use"
         assert calls.metrics.refused == 4
-        [taken] = [result for result in results if isinstance(result, tuple)]
-        await calls.hang_up(taken[0])
-        pc_id, _ = await calls.offer(offer, None, False)
-        assert pc_id != taken[0]
+        [taken] = [result for result in results if isinstance(result, Answer)]
+        await calls.hang_up(taken.pc_id)
+        next_one = await calls.offer(offer, None, False)
+        assert next_one.pc_id != taken.pc_id
+        assert next_one.session_id != taken.session_id
 
 
 async def test_a_bad_offer_holds_nothing(nothing_left: NothingLeft) -> None:
@@ -129,33 +133,37 @@ async def test_a_bad_offer_holds_nothing(nothing_left: NothingLeft) -> None:
                 await calls.offer("v=0", None, False)
             await no_call_left(calls)
         await calls.offer(await peer.offer(), None, False)
-        assert calls.metrics.sessions == 1
+        assert (len(calls), calls.metrics.sessions) == (1, 0)  # none was ever connected
 
 
 async def test_a_second_offer_for_the_same_call(nothing_left: NothingLeft) -> None:
     async with server(config(max_sessions=1), nothing_left) as calls, caller() as peer:
         offer = await peer.offer()
-        pc_id, _ = await calls.offer(offer, None, False)
+        first = await calls.offer(offer, None, False)
         with pytest.raises(CallExists):
-            await calls.offer(offer, pc_id, False)
+            await calls.offer(offer, first.pc_id, False)
         with pytest.raises(UnknownCall):
             await calls.offer(offer, "nobody", False)
         with pytest.raises(UnknownCall):
             await calls.offer(offer, "nobody", True)
-        assert [row["pc_id"] for row in calls.status()] == [pc_id]
-        other, _ = await calls.offer(offer, pc_id, True)
-        assert [row["pc_id"] for row in calls.status()] == [other]
+        assert [row["session_id"] for row in calls.status()] == [first.session_id]
+        other = await calls.offer(offer, first.pc_id, True)
+        assert [row["session_id"] for row in calls.status()] == [other.session_id]
+        assert other.session_id != first.session_id
 
 
 async def test_half_open_and_vanished_calls_are_freed(nothing_left: NothingLeft) -> None:
-    settings = config(connect_timeout=0.2, silence_timeout=0.4)
+    settings = config(connect_timeout=0.2, silence_timeout=0.4, resume_window=0.2)
     async with server(settings, nothing_left) as calls, caller() as peer, caller() as mute:
         await calls.offer(await peer.offer(), None, False)
         await no_call_left(calls)
-        _, answer = await calls.offer(await mute.offer(), None, False)
-        await mute.accept(answer)
+        answer = await calls.offer(await mute.offer(), None, False)
+        await mute.accept(answer.sdp)
         await mute.connected.wait()
         await mute._pc.getSenders()[0].stop()
+        while calls.status()[0]["transport"]:
+            await asyncio.sleep(0.005)
+        assert len(calls) == 1  # it may come back
         await no_call_left(calls)
 
 
@@ -199,8 +207,8 @@ async def test_an_offer_that_is_broken_off_holds_nothing(
 
 async def test_a_hang_up_that_is_broken_off_is_carried_out(nothing_left: NothingLeft) -> None:
     async with server(config(), nothing_left) as calls, caller() as peer:
-        pc_id, _ = await calls.offer(await peer.offer(), None, False)
-        hanging_up = asyncio.create_task(calls.hang_up(pc_id))
+        answer = await calls.offer(await peer.offer(), None, False)
+        hanging_up = asyncio.create_task(calls.hang_up(answer.pc_id))
         await asyncio.sleep(0)
         hanging_up.cancel()
         await asyncio.gather(hanging_up, return_exceptions=True)
@@ -210,43 +218,44 @@ async def test_a_hang_up_that_is_broken_off_is_carried_out(nothing_left: Nothing
 async def test_hanging_up_twice_at_once_is_hanging_up(nothing_left: NothingLeft) -> None:
     """Two messages in one packet, and the connection's own end: one of them does it."""
     async with server(config(), nothing_left) as calls, caller() as peer:
-        pc_id, _ = await calls.offer(await peer.offer(), None, False)
-        session = calls._calls[pc_id].session
+        answer = await calls.offer(await peer.offer(), None, False)
+        session = calls._sessions[answer.session_id]
         session.receive_message(HangUp())
         session.receive_message(HangUp())
         assert len(calls) == 0
         with pytest.raises(UnknownCall):
-            await calls.hang_up(pc_id)
+            await calls.hang_up(answer.pc_id)
         await no_call_left(calls)
 
 
 async def test_a_transport_that_does_not_close_well_still_frees_the_engine(
-    nothing_left: NothingLeft, monkeypatch: pytest.MonkeyPatch
+    nothing_left: NothingLeft, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     close = WebRtcTransport.close
 
-    async def close_badly(transport: WebRtcTransport) -> None:
+    async def close_badly(transport: WebRtcTransport, replaced: bool = False) -> None:
         await close(transport)
         raise RuntimeError("oops")
 
     monkeypatch.setattr(WebRtcTransport, "close", close_badly)
     async with server(config(), nothing_left) as calls, caller() as peer:
-        pc_id, _ = await calls.offer(await peer.offer(), None, False)
-        with pytest.raises(RuntimeError, match="oops"):
-            await calls.hang_up(pc_id)
+        answer = await calls.offer(await peer.offer(), None, False)
+        await calls.hang_up(answer.pc_id)
+    assert "oops" in caplog.text
 
 
 async def test_without_an_engine_calls_are_refused() -> None:
     async with server(config(), nullcontext) as calls, caller() as peer:
         pid = calls._engine.pid
         assert pid is not None
-        pc_id, _ = await calls.offer(await peer.offer(), None, False)
+        answer = await calls.offer(await peer.offer(), None, False)
         os.kill(pid, signal.SIGKILL)
         while calls._engine.ready:
             await asyncio.sleep(0.001)
         with pytest.raises(CallRefused, match="starting"):
             await calls.offer(await peer.offer(), None, False)
-        assert [row["pc_id"] for row in calls.status()] == [pc_id]  # the call outlives the host
+        [row] = calls.status()
+        assert row["session_id"] == answer.session_id  # the call outlives the host
         await calls._engine.warm_up()
 
 

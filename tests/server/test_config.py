@@ -39,7 +39,10 @@ def test_every_section_can_be_set() -> None:
         "endpointing.min_delay=0.3",
         "interruption.enabled=no",
         "session.reply_timeout=5",
+        "session.resume_window=7.5",
         "webrtc.ice_servers=[{urls: ['turn:h'], username: u, credential: hunter2}]",
+        "webrtc.udp_port=0",
+        "stream.lead=0.06",
     )
     config, provenance = load(Config, None, {"VAANI_ENGINE__VOICE__LANGUAGE": "no"}, overrides)
     assert config.server.log_level == "debug"
@@ -49,10 +52,25 @@ def test_every_section_can_be_set() -> None:
     assert config.endpointing.min_delay == 0.3
     assert config.interruption.enabled is False
     assert config.session.reply_timeout == 5.0
+    assert config.session.resume_window == 7.5
     assert config.webrtc.ice_servers[0].credential == "hunter2"
+    assert config.webrtc.udp_port == 0
+    assert config.stream.lead == 0.06
     assert provenance["webrtc.ice_servers"].value == [
-        {"urls": ["turn:h"], "username": "u", "credential": MASK}
+        {"urls": ["turn:h"], "username": "u", "credential": MASK, "secret": None}
     ]
+
+
+def test_a_shared_secret_is_masked() -> None:
+    override = "webrtc.ice_servers=[{urls: ['turn:h'], secret: hunter2}]"
+    config, provenance = load(Config, None, {}, (override,))
+    assert config.webrtc.ice_servers[0].secret == "hunter2"
+    assert "hunter2" not in str(provenance["webrtc.ice_servers"].value)
+
+
+def test_the_tcp_port_can_be_switched_off() -> None:
+    config, _ = load(Config, None, {}, ("webrtc.tcp_port=null",))
+    assert config.webrtc.tcp_port is None
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from server.doctor.finding import Check, Finding, Host, look_at, within
 from server.doctor.paths import call_paths
 from server.doctor.relays import check_ice_url, parse_ice_url
 from server.settings import load
+from signaling.public_address import plan
 
 ROOT = Path(__file__).parents[2]
 POD = {
@@ -300,18 +301,28 @@ def test_a_page_on_a_bare_address_needs_tls() -> None:
 def test_only_addresses_that_are_listened_on_count() -> None:
     own = ("10.1.2.3", "fd00::2", "127.0.0.1")
     for bound, expected in (
-        ("127.0.0.1", ["127.0.0.1"]),
-        ("0.0.0.0", ["10.1.2.3", "127.0.0.1"]),
-        ("::", ["fd00::2"]),
-        ("10.1.2.3", ["10.1.2.3"]),
+        ("127.0.0.1", own),
+        ("0.0.0.0", ("10.1.2.3", "127.0.0.1")),
+        ("::", ("fd00::2",)),
+        ("10.1.2.3", own),
     ):
-        overrides = (f"server.host={bound}", f"webrtc.host_addresses={json.dumps(own)}")
-        host = make_host(None, *overrides, "webrtc.tcp_port=8001")
+        overrides = (f"server.host={bound}", "webrtc.host_addresses=[]", "webrtc.tcp_port=8001")
+        host = make_host(None, *overrides)
+        plans = {**host.plans, "tcp": plan("tcp", host.config.webrtc, {}, own)}
+        host = replace(host, addresses=own, plans=plans)
         assert network.offered(host, "tcp") == [(address, 8001) for address in expected]
-        host = make_host(None, *overrides, "webrtc.udp_port=8002")
+        host = make_host(None, f"webrtc.host_addresses={json.dumps(own)}", "webrtc.udp_port=8002")
         assert network.offered(host, "udp") == [(address, 8002) for address in own]
-    host = make_host(None, "server.host=10.1.2.3", "webrtc.tcp_port=8001")
-    assert paths_of(host)["WebRTC over TCP (ICE-TCP)"][0] is False
+
+
+def test_programs_call_where_http_does() -> None:
+    settings = ('webrtc.host_addresses=["10.1.2.3", "127.0.0.1"]', "webrtc.tcp_port=8001")
+    host = make_host(None, "server.host=127.0.0.1", *settings)
+    assert "10.1.2.3:8001" in paths_of(host)["WebRTC over TCP (ICE-TCP)"][1]
+    assert "10.1.2.3" not in paths_of(host)["TCP for programs"][1]
+    assert "127.0.0.1:8001" in paths_of(host)["TCP for programs"][1]
+    host = make_host(None, "server.host=192.0.2.1", *settings)
+    assert paths_of(host)["TCP for programs"][0] is False
 
 
 # Where it is rented

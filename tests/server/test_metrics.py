@@ -7,6 +7,8 @@ from media.events import (
     Failure,
     ReplyEnded,
     ReplyStarted,
+    SessionResumed,
+    SessionStarted,
     StateChanged,
     UserStarted,
     UserStopped,
@@ -26,7 +28,7 @@ class Room:
             self.metrics.follow(emitter)
 
     def emit(self, event: Event, session: int = 0) -> None:
-        self.emitters[session].emit(EVENT, event)
+        self.emitters[session].emit(EVENT, event, 1)
 
     def turn(self, number: int, latency: float, session: int = 0) -> None:
         self.emit(UserStarted(number), session)
@@ -41,6 +43,7 @@ def test_nothing_yet() -> None:
     metrics = Metrics(lambda: 0.0)
     assert metrics.snapshot() == {
         "sessions": 0,
+        "resumed": 0,
         "refused": 0,
         "turns": 0,
         "interruptions": 0,
@@ -54,7 +57,6 @@ def test_turns_and_their_latency() -> None:
     for number, latency in enumerate([0.1, 0.2, 0.3, 0.4, 5.0]):
         room.turn(number, latency, session=number % 2)
     snapshot = room.metrics.snapshot()
-    assert snapshot["sessions"] == 2
     assert snapshot["turns"] == 5
     assert snapshot["first_audio_ms"] == {"median": 300.0, "p95": 5000.0}
 
@@ -88,6 +90,18 @@ def test_interruptions_and_failures() -> None:
     room.emit(Failure("engine_failed", ""))
     room.emit(StateChanged("listening"))
     assert (room.metrics.interruptions, room.metrics.failures) == (1, 1)
+
+
+def test_sessions_are_counted_once_they_are_carried() -> None:
+    room = Room(3)
+    assert room.metrics.sessions == 0
+    started = SessionStarted("id", "token", 30.0, "tcp", "echo", (), (), (), {})
+    room.emit(started, 0)
+    room.emit(started, 1)
+    assert room.metrics.sessions == 2
+    for session in (0, 1, 1):
+        room.emit(SessionResumed("id", "token", 30.0, "tcp", "listening", 0), session)
+    assert (room.metrics.sessions, room.metrics.resumed) == (2, 3)
 
 
 def test_old_latencies_are_forgotten() -> None:

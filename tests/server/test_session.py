@@ -1,14 +1,11 @@
 """A call from the first frame to the last, on virtual time: every millisecond is exact.
 
-The transport is in memory: at each multiple of 20 ms it gives a frame of the caller and pulls one
-of the answer, in that order. The engine follows a script.
+tests/server/scripted.py has the transport and the engine.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -16,23 +13,17 @@ import pytest
 from inference.protocol import (
     Chunk,
     EngineFailed,
-    EngineInfo,
     EngineOverloaded,
     Heard,
-    OnTranscript,
     Speech,
     Transcript,
     TurnId,
     Voice,
-    VoiceInfo,
 )
 from inference.protocol import VoiceChanged as EngineChangedVoice
-from media.conversation import InterruptionSettings
-from media.endpointing import EndpointingSettings
 from media.events import (
     Event,
     Failure,
-    Pong,
     ReplyEnded,
     ReplyStarted,
     ReplyText,
@@ -43,196 +34,25 @@ from media.events import (
     UserTranscript,
     VoiceChanged,
 )
-from media.frames import AudioFrame, Samples, silence
 from media.tones import apology
-from media.vad import VadSettings
-from server.session import OUTPUT_RATE, Session, SessionSettings, TurnTaking
-from signaling.messages import HangUp, Interrupt, Ping, SetVoice
+from server.session import OUTPUT_RATE, Session, SessionSettings
+from signaling.messages import HangUp, Interrupt, SetVoice
 from signaling.transport import EVENT
+from tests.server.scripted import (
+    INFO,
+    TICK,
+    TURNS,
+    Line,
+    ScriptedEngine,
+    ScriptedSession,
+    fails,
+    is_silent,
+    says,
+    tone,
+)
 from tests.virtual_time import settle, until
 
 pytestmark = pytest.mark.virtual_time
-
-RATE = 16_000
-TICK = 0.02
-TURNS = TurnTaking(
-    VadSettings(detector="energy", onset=0.1, hangover=0.2, pre_roll=0.3),
-    EndpointingSettings(min_delay=0.4, max_delay=1.2),
-    InterruptionSettings(enabled=True, min_duration=0.12),
-)
-INFO = EngineInfo(
-    name="scripted",
-    mode="turn",
-    input_rate=RATE,
-    voices=(VoiceInfo("priya", "Priya"), VoiceInfo("ravi", "Ravi")),
-    emotions=("neutral", "calm"),
-    languages=("en", "te"),
-)
-
-Answer = Callable[["ScriptedSession", TurnId], AsyncIterator[Chunk]]
-
-
-def tone(seconds: float, level: int) -> Samples:
-    """A sound whose samples are all of this level: what is heard tells whose it is."""
-    return np.full(round(seconds * OUTPUT_RATE), level, dtype=np.int16)
-
-
-def says(seconds: float, level: int = 5000, text: str = "", wait: float = 0.0) -> Answer:
-    """An answer of one piece, after so many seconds of thought."""
-
-    async def answer(session: "ScriptedSession", turn: TurnId) -> AsyncIterator[Chunk]:
-        yield Transcript(turn, f"request {turn}", final=True)
-        await asyncio.sleep(wait)
-        yield Speech(tone(seconds, level), OUTPUT_RATE, text)
-
-    return answer
-
-
-def fails(after: float = 0.0, error: Exception | None = None) -> Answer:
-    async def answer(session: "ScriptedSession", turn: TurnId) -> AsyncIterator[Chunk]:
-        await asyncio.sleep(after)
-        raise error or EngineFailed("it broke")
-        yield
-
-    return answer
-
-
-def is_silent() -> Answer:
-    async def answer(session: "ScriptedSession", turn: TurnId) -> AsyncIterator[Chunk]:
-        await asyncio.sleep(3600)
-        yield Speech(silence(0), OUTPUT_RATE)
-
-    return answer
-
-
-class ScriptedSession:
-    """Answers the turns with the answers of the script, in order; notes all it is told."""
-
-    def __init__(self, script: list[Answer], on_transcript: OnTranscript) -> None:
-        self.on_transcript = on_transcript
-        self.frames: list[tuple[TurnId, Samples]] = []
-        self.truncated: list[tuple[TurnId, Heard]] = []
-        self.voices: list[Voice] = []
-        self.running: set[TurnId] = set()
-        self.ended: list[tuple[TurnId, float]] = []
-        self._script = iter(script)
-
-    def listen(self, turn: TurnId, frame: AudioFrame) -> None:
-        assert frame.rate == RATE
-        self.frames.append((turn, frame.samples))
-
-    async def respond(self, turn: TurnId) -> AsyncIterator[Chunk]:
-        self.running.add(turn)
-        try:
-            async for chunk in next(self._script)(self, turn):
-                yield chunk
-        finally:
-            self.running.discard(turn)
-            self.ended.append((turn, round(asyncio.get_running_loop().time(), 6)))
-
-    def truncate(self, turn: TurnId, heard: Heard) -> None:
-        self.truncated.append((turn, Heard(round(heard.seconds, 6), heard.text)))
-
-    def set_voice(self, voice: Voice) -> None:
-        if voice.name not in ("priya", "ravi"):
-            raise ValueError(f"no voice {voice.name!r}: on offer are priya, ravi")
-        self.voices.append(voice)
-
-
-class ScriptedEngine:
-    def __init__(self, script: list[Answer], info: EngineInfo = INFO, room: bool = True) -> None:
-        self.info = info
-        self.sessions: list[ScriptedSession] = []
-        self.open_now = 0
-        self._script = script
-        self._room = room
-
-    async def warm_up(self) -> None:
-        """There is nothing to load."""
-
-    @asynccontextmanager
-    async def open(
-        self, voice: Voice, on_transcript: OnTranscript
-    ) -> AsyncIterator[ScriptedSession]:
-        if not self._room:
-            raise EngineOverloaded("all 0 places are taken")
-        session = ScriptedSession(self._script, on_transcript)
-        self.sessions.append(session)
-        self.open_now += 1
-        try:
-            yield session
-        finally:
-            self.open_now -= 1
-
-
-class Line:
-    """A session, its caller and its transport."""
-
-    def __init__(
-        self, *script: Answer, info: EngineInfo = INFO, reply_timeout: float = 5.0
-    ) -> None:
-        self.engine = ScriptedEngine(list(script), info)
-        self.session = Session(
-            self.engine, Voice("priya"), TURNS, SessionSettings(reply_timeout=reply_timeout)
-        )
-        self.events: list[tuple[float, Event]] = []
-        self.heard: list[tuple[float, Samples]] = []
-        self._speech: list[tuple[float, float]] = []
-        self._loop = asyncio.get_running_loop()
-        self._transport: asyncio.Task[None] | None = None
-        self.session.events.on(EVENT, lambda event: self.events.append((self._loop.time(), event)))
-
-    @property
-    def host(self) -> ScriptedSession:
-        return self.engine.sessions[0]
-
-    def speaks(self, begin: float, end: float) -> None:
-        """The caller will speak from here to there (at multiples of 20 ms)."""
-        self._speech.append((begin, end))
-
-    async def __aenter__(self) -> "Line":
-        await self.session.open()
-        self.session.start()
-        self._transport = asyncio.create_task(self._carry())
-        return self
-
-    async def __aexit__(self, *exc: object) -> None:
-        assert self._transport is not None
-        self._transport.cancel()
-        await asyncio.gather(self._transport, return_exceptions=True)
-        await self.session.close()
-        assert self.engine.open_now == 0
-        assert asyncio.all_tasks() == {asyncio.current_task()}
-
-    async def _carry(self) -> None:
-        tick = 0
-        while True:
-            await until(tick * TICK)
-            # The frame that is complete now was spoken in the 20 ms before.
-            middle = (tick - 0.5) * TICK
-            voice = any(begin < middle < end for begin, end in self._speech)
-            self.session.receive_frame(np.full(RATE // 50, 8000 * voice, dtype=np.int16))
-            await settle()  # what the frame set going comes before the pull
-            self.heard.append((self._loop.time(), self.session.pull()))
-            tick += 1
-
-    def at(self, kind: type[Event]) -> list[float]:
-        """When events of this kind came."""
-        return [round(at, 6) for at, event in self.events if isinstance(event, kind)]
-
-    def of(self, kind: type[Any]) -> list[Any]:
-        return [event for _, event in self.events if isinstance(event, kind)]
-
-    def states(self) -> list[str]:
-        return [event.state for event in self.of(StateChanged)]
-
-    def sounding(self, level: int | None = None) -> list[float]:
-        """The ticks at which something, or nothing but this very level, was pulled."""
-        return [
-            round(at, 6)
-            for at, samples in self.heard
-            if (samples.any() if level is None else (samples == level).all())
-        ]
 
 
 async def test_one_turn() -> None:
@@ -279,9 +99,7 @@ async def test_two_sessions_have_their_own_ids() -> None:
     async with Line() as one, Line() as other:
         assert one.session.id != other.session.id
         for line in (one, other):  # Line counts all tasks at its end
-            assert line._transport is not None
-            line._transport.cancel()
-        await settle()
+            await line.ear.stop()
 
 
 async def test_barge_in_stops_the_answer_in_the_tick_that_confirms_it() -> None:
@@ -417,7 +235,7 @@ async def test_a_bug_costs_one_answer_and_is_told(caplog: pytest.LogCaptureFixtu
 
 
 async def test_a_listener_that_fails_breaks_no_call(caplog: pytest.LogCaptureFixture) -> None:
-    def listener(event: Event) -> None:
+    def listener(event: Event, seq: int) -> None:
         raise RuntimeError(f"cannot bear {event.type}")
 
     async with Line(says(1.0)) as line:
@@ -449,17 +267,6 @@ async def test_an_engine_that_stops_in_the_middle_times_out_after_what_it_gave()
         await until(8.0)
         assert line.at(Failure) == [pytest.approx(2.4 + 1.0 + 3.0)]
         assert line.session.underruns == 1
-
-
-async def test_a_caller_whose_frames_stop_is_answered() -> None:
-    """A muted or lost track: no frame will say that there is silence now."""
-    async with Line(says(1.0)) as line:
-        line.speaks(1.0, 9.0)
-        await until(2.01)
-        assert line._transport is not None
-        line._transport.cancel()
-        await until(5.0)
-        assert line.at(UserStopped) == [pytest.approx(2.0 + TURNS.endpointing.max_delay)]
 
 
 async def test_words_that_want_more_are_waited_for() -> None:
@@ -528,17 +335,13 @@ async def test_a_voice_asked_for_in_words() -> None:
         assert line.host.voices == [Voice("ravi", rate=0.5)]
 
 
-async def test_ping_bad_message_and_hangup() -> None:
+async def test_bad_message_and_hangup() -> None:
     async with Line() as line:
-        hung_up: list[float] = []
-        line.session.on_hang_up = lambda: hung_up.append(asyncio.get_running_loop().time())
-        line.session.receive_message(Ping(12.5))
         line.session.reject_message("not JSON")
-        assert line.of(Pong) == [Pong(12.5)]
         assert line.of(Failure) == [Failure("bad_message", "not JSON")]
         await until(1.0)
         line.session.receive_message(HangUp())
-        assert hung_up == [1.0]
+        assert line.over == [1.0]
 
 
 async def test_closing_in_mid_answer_frees_everything() -> None:

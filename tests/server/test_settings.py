@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import Field
 
@@ -149,12 +149,14 @@ def test_text_stays_as_it_was_written(scalar: str, tmp_path: Path) -> None:
     assert load_house(environ={"HOUSE_ROOM__NAME": scalar})[0].room.name == scalar
 
 
+@settings(deadline=None)
 @given(text=st.text(st.characters(exclude_categories=["Cs"])))
 def test_text_of_variables_and_arguments_is_not_yaml(text: str) -> None:
     assert load_house(environ={"HOUSE_ROOM__PASSWORD": text})[0].room.password == text
     assert load_house(overrides=(f"room.password={text}",))[0].room.password == text
 
 
+@settings(deadline=None)
 @given(
     room=st.builds(
         Room,

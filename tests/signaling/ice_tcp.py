@@ -81,7 +81,7 @@ async def open_ports(*, udp: bool = False) -> AsyncIterator[Ports]:
     mux = IceMux()
     tcp = TcpPort(mux.accept, None)
     try:
-        mux.tcp = (("127.0.0.1", await tcp.start("127.0.0.1", 0)),)
+        mux.tcp = (("127.0.0.1", await tcp.start(["127.0.0.1"], 0)),)
         if udp:
             mux.udp = (("127.0.0.1", await mux.listen_udp(LOOPBACK, 0)),)
         yield Ports(mux, tcp)

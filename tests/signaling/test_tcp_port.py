@@ -45,7 +45,7 @@ class Taker:
 @asynccontextmanager
 async def listening(port: TcpPort) -> AsyncIterator[int]:
     try:
-        yield await port.start("127.0.0.1", 0)
+        yield await port.start(["127.0.0.1"], 0)
     finally:
         await port.close()
 
@@ -116,7 +116,7 @@ async def test_a_failure_ends_one_connection_and_is_logged(
 async def test_closing_ends_every_connection(nothing_left: NothingLeft) -> None:
     async with nothing_left():
         port = TcpPort(Taker(), Taker())
-        number = await port.start("127.0.0.1", 0)
+        number = await port.start(["127.0.0.1"], 0)
         ends = [await asyncio.open_connection("127.0.0.1", number) for _ in range(3)]
         for (_, writer), said in zip(ends, (b"", MEDIA + b"proof\n", CALL), strict=True):
             writer.write(said)
@@ -133,7 +133,7 @@ async def test_closing_ends_every_connection(nothing_left: NothingLeft) -> None:
 async def test_a_taken_port_is_known_at_once() -> None:
     async with listening(TcpPort(None, None)) as number:
         with pytest.raises(OSError, match="address already in use"):
-            await TcpPort(None, None).start("127.0.0.1", number)
+            await TcpPort(None, None).start(["127.0.0.1"], number)
 
 
 @pytest.mark.virtual_time
