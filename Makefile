@@ -8,7 +8,7 @@ PYTHON = $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	$$python -c '$(RECENT)' 2>/dev/null && echo $$python && break; done)
 RECENT := import sys; sys.exit(sys.version_info < (3, 11))
 
-.PHONY: help setup serve test chromium clean
+.PHONY: help setup serve test parts clean
 
 help:
 	@echo "make setup   create $(VENV) and install Vaani into it"
@@ -21,7 +21,7 @@ setup: $(VENV)/installed
 serve: setup
 	@$(BIN)/python run.py serve $(ARGS)
 
-test: $(VENV)/installed-test chromium
+test: $(VENV)/installed-test parts
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
@@ -56,15 +56,25 @@ $(BIN)/pip:
 		exit 1; \
 	fi
 
-# The browser's tests need one; everything else does without.
-chromium:
-	@if command -v chromium >/dev/null; then exit 0; fi; \
+# The real browsers, proxies, networks and sound of tests/browser and tests/network; everything else
+# does without.
+PARTS := chromium firefox-esr nginx turnserver pulseaudio pacat WebKitWebDriver Xvfb ip nft openssl
+PACKAGES := chromium firefox-esr nginx coturn pulseaudio pulseaudio-utils webkit2gtk-driver \
+	gstreamer1.0-pulseaudio gstreamer1.0-plugins-good gstreamer1.0-plugins-bad xvfb iproute2 \
+	nftables openssl
+
+parts:
+	@missing=; for part in $(PARTS); do \
+		PATH=$$PATH:/usr/sbin:/sbin command -v $$part >/dev/null || missing="$$missing $$part"; \
+	done; \
+	if [ -z "$$missing" ]; then exit 0; fi; \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-		echo "Installing Chromium for the browser's tests."; \
+		echo "Installing what the tests with real parts need; the first time this takes minutes."; \
 		export DEBIAN_FRONTEND=noninteractive; \
-		apt-get update -qq && apt-get install -qq --no-install-recommends chromium >/dev/null && exit 0; \
+		apt-get update -qq && \
+		apt-get install -qq --no-install-recommends $(PACKAGES) >/dev/null && exit 0; \
 	fi; \
-	echo "There is no Chromium for the browser's tests; on Debian: apt install chromium" >&2
+	echo "Tests that need$$missing are skipped; on Debian: apt install $(PACKAGES)" >&2
 
 clean:
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -23,6 +23,7 @@ BENCHES = {
     "bargein": "how soon the server falls silent when the caller speaks over it",
     "paths": "how long a call takes to come about over each path, and how soon it is answered",
     "resume": "the gap, and the words lost, when UDP is dropped in the middle of an answer",
+    "echo": "whether an answer is interrupted by its own echo, and by a person",
     "soak": "many calls for a long time: latency, memory and errors",
 }
 """Modules of `bench`, with what they measure."""

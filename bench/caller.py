@@ -235,8 +235,8 @@ async def _dial_websocket(http: aiohttp.ClientSession, url: str) -> WebSocketCha
 
 
 async def _dial_tcp(http: aiohttp.ClientSession, url: str) -> TcpChannel:
-    host = urlsplit(url).hostname or ""
     try:
+        host = urlsplit(url).hostname or ""
         async with http.get(f"{url}/api/config") as response:
             port = (await response.json())["tcp_port"]
         if port is None:

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from inference.hosted import HostedEngine
 from inference.protocol import EngineFailed, EngineOverloaded
 from server.config import Config
+from server.dialogue import TurnTaking
 from server.leg import Leg
 from server.metrics import Metrics
-from server.session import ResumeRefused, Session, TurnTaking
+from server.session import ResumeRefused, Session
 from signaling.channel import Channel, ChannelClosed
 from signaling.ice_mux import IceMux
 from signaling.messages import Hello, MessageError, Resume, decode_hello
@@ -139,10 +140,11 @@ class Calls:
     ) -> None:
         """Carry a call over a WebSocket or a TCP connection, from its hello until it ends.
 
-        `proven` is called when the hello was taken.
+        `proven` is called when there was one.
         """
         try:
             hello = await self._read_hello(channel)
+            proven()
             session, leg = await self._admit(kind, hello.resume)
         except ChannelClosed:
             return
@@ -158,7 +160,6 @@ class Calls:
             transport = StreamTransport(leg, channel, hello, self._config.stream)
             line_id = f"{kind}-{secrets.token_hex(8)}"
             self._add(line_id, _Line(session, leg, transport))
-            proven()
             lost = True
             try:
                 lost = await transport.run()

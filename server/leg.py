@@ -65,6 +65,7 @@ class Leg:
 
     def receive_message(self, message: ClientMessage) -> None:
         if self.carrying:
+            self.seen = self._session.sequence
             self._session.receive_message(message)
 
     def reject_message(self, reason: str) -> None:
@@ -72,8 +73,7 @@ class Leg:
             self._session.reject_message(reason)
 
     def receive_played(self, sequence: int) -> None:
-        if self.carrying:
-            self.seen = self._session.sequence
+        if self.carrying:  # perhaps only an estimate: it does not show that the caller is there
             self._session.receive_played(sequence)
 
     def pull(self) -> Samples:

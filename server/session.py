@@ -16,7 +16,6 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass, replace
-from typing import Protocol
 
 from pyee import EventEmitter
 
@@ -31,18 +30,7 @@ from inference.protocol import (
     Voice,
 )
 from inference.protocol import VoiceChanged as EngineChangedVoice
-from media.conversation import (
-    Action,
-    CancelTurn,
-    Conversation,
-    InterruptionSettings,
-    Listen,
-    Notify,
-    StartTurn,
-    State,
-)
-from media.duplex import Duplex
-from media.endpointing import EndpointingSettings
+from media.conversation import Action, CancelTurn, Listen, Notify, StartTurn, State
 from media.events import (
     Event,
     Failure,
@@ -52,7 +40,7 @@ from media.events import (
     VoiceChanged,
 )
 from media.frames import AudioFrame, Samples
-from media.vad import VadSettings
+from server.dialogue import TurnTaking, begin_dialogue
 from server.leg import Leg
 from signaling.messages import ClientMessage, HangUp, Interrupt, Resume, SetVoice
 from signaling.transport import EVENT
@@ -75,47 +63,6 @@ class SessionSettings:
 
     reply_timeout: float = 15.0  # an engine silent for so long has failed this turn
     resume_window: float = 30.0  # a caller whose transport was lost is waited for so long
-
-
-@dataclass(frozen=True, slots=True)
-class TurnTaking:
-    """The settings that decide who has the turn."""
-
-    vad: VadSettings
-    endpointing: EndpointingSettings
-    interruption: InterruptionSettings
-
-
-class Dialogue(Protocol):
-    """What `Conversation` (turns) and `Duplex` (a full-duplex engine) have in common."""
-
-    @property
-    def turn(self) -> int: ...
-    @property
-    def timeout(self) -> float | None: ...
-    @property
-    def underruns(self) -> int: ...
-
-    def actions(self) -> list[Action]: ...
-    def receive_frame(self, frame: AudioFrame, now: float) -> None: ...
-    def receive_transcript(
-        self, turn: int, text: str, final: bool, complete: bool | None = None
-    ) -> None: ...
-    def receive_speech(
-        self, turn: int, samples: Samples, rate: int, text: str, now: float
-    ) -> None: ...
-    def receive_end(self, turn: int) -> None: ...
-    def fail_reply(self, turn: int, message: str) -> None: ...
-    def interrupt(self) -> None: ...
-    def handle_timeout(self, now: float) -> None: ...
-    def pull(self) -> Samples: ...
-    @property
-    def sequence(self) -> int: ...
-    @property
-    def unheard(self) -> int: ...
-    def receive_played(self, sequence: int) -> None: ...
-    def rewind(self, sequence: int) -> None: ...
-    def close(self) -> None: ...
 
 
 def _named(voice: Voice, info: EngineInfo) -> Voice:
@@ -155,17 +102,8 @@ class Session:
         self._engine = engine
         self._voice = _named(voice, engine.info)
         self._loop = asyncio.get_running_loop()
-        self._dialogue: Dialogue = (
-            Duplex(output_rate=OUTPUT_RATE)
-            if engine.info.mode == "stream"
-            else Conversation(
-                turns.vad,
-                turns.endpointing,
-                turns.interruption,
-                input_rate=self.input_rate,
-                output_rate=OUTPUT_RATE,
-                reply_timeout=settings.reply_timeout,
-            )
+        self._dialogue = begin_dialogue(
+            engine.info, turns, output_rate=OUTPUT_RATE, reply_timeout=settings.reply_timeout
         )
         self._stack = AsyncExitStack()
         self._engine_session: EngineSession | None = None

@@ -110,6 +110,6 @@ async def sent(connection: _Socket | None) -> None:
 def _unsent(connection: _Socket) -> int:
     try:
         answer = fcntl.ioctl(connection.fileno(), _SIOCOUTQNSD, bytes(4))
-    except OSError:  # not Linux; closed
+    except (OSError, ValueError):  # not Linux; closed
         return 0
     return int.from_bytes(answer, sys.byteorder)

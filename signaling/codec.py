@@ -5,8 +5,9 @@ from typing import Literal, Protocol
 import numpy as np
 
 from media.frames import Samples, frame_length, silence
-from media.resample import Resampler
-from signaling.opus import OpusDecoder, OpusEncoder
+from media.resample import FrameResampler
+from signaling.messages import OPUS_RATE
+from signaling.opus import OpusDecoder, OpusEncoder, packet_samples
 from signaling.packets import Kind, Packet, PacketError
 
 MAX_PACKET_SECONDS = 0.06
@@ -36,7 +37,7 @@ class _PcmFrames:
     kind = Kind.PCM
 
     def __init__(self, source: int, rate: int) -> None:
-        self._resampler = Resampler(source, rate)
+        self._resampler = FrameResampler(source, rate)
 
     def encode(self, samples: Samples) -> bytes:
         return self._resampler.process(samples).astype("<i2").tobytes()
@@ -53,8 +54,7 @@ class PacketDecoder:
     def __init__(self, codec: Codec, source: int, rate: int) -> None:
         self._opus = OpusDecoder(rate) if codec == "opus" else None
         self._source = source
-        # A detector and a recogniser listen: the quality that costs 6 ms will do for them.
-        self._resampler = Resampler(source, rate, "LQ")
+        self._resampler = FrameResampler(source, rate)
         self._length = frame_length(rate)
         self._pending = silence(0)
 
@@ -68,6 +68,8 @@ class PacketDecoder:
 
     def _samples(self, packet: Packet) -> Samples:
         if self._opus and packet.kind is Kind.OPUS:
+            if packet_samples(packet.payload, OPUS_RATE) > OPUS_RATE * MAX_PACKET_SECONDS:
+                raise PacketError("an Opus packet has at most 60 ms")
             return self._opus.decode(packet.payload)
         if self._opus or packet.kind is not Kind.PCM:
             raise PacketError(f"packets of kind {packet.kind:d} were not agreed on")

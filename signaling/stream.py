@@ -9,6 +9,7 @@ import asyncio
 from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 from media.events import Event, ReplyEnded
 from media.frames import FRAME_SECONDS
@@ -39,7 +40,8 @@ AUDIO_BURST = 10.0  # seconds of audio that a client may send faster than it can
 MESSAGE_RATE = 250.0  # messages a second, audio included; one who sends more is let go
 MESSAGE_BURST = 1500.0  # as after a stall of the connection
 
-NORMAL, REPLACED, NOT_UNDERSTOOD, REFUSED, TOO_MUCH, BUSY = 1000, 4000, 4001, 4003, 4008, 4013
+NORMAL, REPLACED, NOT_UNDERSTOOD, REFUSED = 1000, 4000, 4001, 4003
+TOO_MUCH, LOST, BUSY = 4008, 4010, 4013
 """Close codes, see docs/protocol.md."""
 
 
@@ -80,6 +82,7 @@ class StreamTransport:
         self._lost: asyncio.Future[bool] = self._loop.create_future()
         self._tasks: list[asyncio.Task[None]] = []
         self._skipped = 0
+        self._code = NORMAL
         call.events.on(EVENT, self._send_event)
 
     @property
@@ -100,12 +103,20 @@ class StreamTransport:
         self._call.start()
         self._tasks = [asyncio.create_task(self._receive()), asyncio.create_task(self._send())]
         try:
-            return await asyncio.shield(self._lost)
+            ends: list[asyncio.Future[Any]] = [self._lost, *self._tasks]
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            if not self._lost.done():
+                for task in self._tasks:
+                    if task.done():
+                        task.result()  # a bug: it must be heard of, and the caller may come back
+            return self._lost.result()
         finally:
             await self.close()
 
     async def close(self, replaced: bool = False) -> None:
         """End and free everything. Harmless when already done."""
+        if replaced:
+            self._code = REPLACED  # `run` closes too, and may be the first
         self._end(lost=False)
         self._presence.close()
         self._call.events.remove_all_listeners(EVENT)
@@ -116,13 +127,15 @@ class StreamTransport:
             async with asyncio.timeout(LAST_WORDS_SECONDS):
                 while self._texts:
                     await self._channel.send(self._texts.popleft())
-        await self._channel.close(REPLACED if replaced else NORMAL)
+        await self._channel.close(self._code)
 
     def _end(self, lost: bool) -> None:
         if not self._lost.done():
             self._lost.set_result(lost)
 
     def _lose(self) -> None:
+        if self._code == NORMAL:
+            self._code = LOST
         self._end(lost=True)
 
     # In
@@ -165,9 +178,12 @@ class StreamTransport:
 
     def _receive_played(self, sequence: int) -> None:
         self._reports = True
-        if self._quiet == _SAID_SO and sequence >= self._silent_since:
-            sequence = self._call.sequence  # silence need not be waited for
-        self._behind = self._call.sequence - sequence
+        sent = self._call.sequence
+        if self._quiet == _SAID_SO:
+            sent = self._silent_since  # silence need not be waited for
+            if sequence >= sent:
+                sequence = self._call.sequence
+        self._behind = sent - sequence
         self._call.receive_played(sequence)
 
     # Out
@@ -195,7 +211,8 @@ class StreamTransport:
             self._end(lost=not error.hung_up)
 
     async def _tick(self) -> None:
-        if self._behind > MAX_AHEAD:
+        # After a flush there may be frames that are never played: then the next one asks anew.
+        if self._behind > MAX_AHEAD and self._quiet < _SAID_SO:
             self._skipped += 1
         elif self._ahead and self._quiet == _SAID_SO:
             self._ahead -= 1  # in silence there is nothing to be ahead of

@@ -133,6 +133,7 @@ class StreamCaller:
             raise CallRefused(message["message"])
         if message["type"] == "flush":
             self._frames = deque(f for f in self._frames if f[0] > message["sequence"])
+            self._played = max(self._played or 0, message["sequence"])  # none will come any more
         self.bookmark.note(message)
         self.connected.set()
         self._receive_event(message)

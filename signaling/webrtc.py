@@ -68,6 +68,12 @@ class WebRtcSettings:
     connect_timeout: float = 15.0  # an offer whose media never comes is forgotten
     silence_timeout: float = 5.0  # without a packet or a message the caller is gone
 
+    def __post_init__(self) -> None:
+        for name in ("tcp_port", "udp_port", "public_tcp_port", "public_udp_port"):
+            port = getattr(self, name)
+            if port is not None and not 0 <= port <= 65_535:
+                raise ValueError(f"{name} must be from 0 to 65535, not {port}")
+
 
 _OPUS = [
     codec

@@ -30,6 +30,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     for setting in (
         "engine.name=echo",
         "vad.detector=energy",
+        "webrtc.tcp_port=0",
         'webrtc.host_addresses=["127.0.0.1"]',
     ):
         command += ["--set", setting]
@@ -93,10 +94,12 @@ def calls_now(url: str) -> list[object]:
     return found
 
 
-def test_a_call_hears_its_own_words(url: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("transport", ["webrtc", "tcp", "websocket"])
+def test_a_call_hears_its_own_words(url: str, tmp_path: Path, transport: str) -> None:
     said = recording(tmp_path / "said.flac", 0.8, 44_100)
     heard = tmp_path / "heard.wav"
-    done = call(url, "--input", said, "--output", heard, "--json")
+    arguments = ("--input", said, "--output", heard, "--transport", transport)
+    done = call(url, *arguments, "--json")
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
     assert set(result) == {"setup_ms", "turns"}
@@ -130,11 +133,14 @@ def test_two_turns_told_to_a_person(url: str, tmp_path: Path) -> None:
     assert " ms, " in lines[2]
 
 
-def test_an_answer_is_interrupted(url: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("transport", ["webrtc", "tcp", "websocket"])
+def test_an_answer_is_interrupted(url: str, tmp_path: Path, transport: str) -> None:
     long = recording(tmp_path / "long.wav", 3.0)
     short = recording(tmp_path / "short.wav", 0.6)
-    arguments = ("--input", long, "--input", short, "--output", tmp_path / "heard.wav")
-    done = call(url, *arguments, "--interrupt-after", "0.5", "--json")
+    arguments: tuple[str | Path, ...] = ("--input", long, "--input", short)
+    arguments += ("--output", tmp_path / "heard.wav")
+    arguments += ("--interrupt-after", "0.5", "--transport", transport)
+    done = call(url, *arguments, "--json")
     assert done.returncode == 0, done.stderr
     first, second = json.loads(done.stdout)["turns"]
     assert first["interrupted"] is True
@@ -166,15 +172,18 @@ def test_what_cannot_be_said(url: str, tmp_path: Path) -> None:
     assert not output.exists()
 
 
+@pytest.mark.parametrize("transport", ["webrtc", "tcp", "websocket"])
 @pytest.mark.parametrize("server", ["http://127.0.0.1:1", "nonsense", "http://[", "ftp://x"])
-def test_a_server_that_is_not_there(server: str, tmp_path: Path) -> None:
+def test_a_server_that_is_not_there(server: str, tmp_path: Path, transport: str) -> None:
     said = recording(tmp_path / "said.wav", 0.2)
     output = tmp_path / "heard.wav"
-    assert server in failure(call(server, "--input", said, "--output", output))
+    arguments = ("--input", said, "--output", output, "--transport", transport)
+    assert server in failure(call(server, *arguments))
     assert not output.exists()
 
 
-def test_a_server_that_is_no_vaani(url: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("transport", ["webrtc", "tcp", "websocket"])
+def test_a_server_that_is_no_vaani(url: str, tmp_path: Path, transport: str) -> None:
     said = recording(tmp_path / "said.wav", 0.2)
-    reason = failure(call(f"{url}/static", "--input", said, "--output", tmp_path / "heard.wav"))
-    assert "refused" in reason or "JSON" in reason
+    arguments = ("--input", said, "--output", tmp_path / "heard.wav", "--transport", transport)
+    assert f"{url}/static" in failure(call(f"{url}/static", *arguments))

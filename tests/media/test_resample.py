@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from media.frames import Samples, silence
-from media.resample import Quality, Resampler
+from media.resample import FRAME_DELAY, FrameResampler, Quality, Resampler
 
 RATES = (8000, 16000, 22050, 24000, 44100, 48000)
 
@@ -89,3 +89,57 @@ def test_the_delay_is_what_the_docstring_says(
     resampler = Resampler(source, target, quality)
     out = sum(len(resampler.process(noise(source // 50, seed))) for seed in range(50))
     assert 0 <= target - out <= most * target
+
+
+def by_frames(samples: Samples, source: int, target: int, lengths: list[int]) -> Samples:
+    resampler = FrameResampler(source, target)
+    out, position, turn = [silence(0)], 0, 0
+    while position < len(samples):
+        length = lengths[turn % len(lengths)]
+        out.append(resampler.process(samples[position : position + length]))
+        position, turn = position + length, turn + 1
+    return np.concatenate(out)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    source=st.sampled_from((8000, 16000, 24000, 48000)),
+    target=st.sampled_from((8000, 16000, 24000, 48000)),
+    lengths=st.lists(st.integers(1, 3000), min_size=1, max_size=6),
+)
+def test_frames_of_any_length_make_no_difference(
+    source: int, target: int, lengths: list[int]
+) -> None:
+    samples = noise(source // 4)
+    streamed = by_frames(samples, source, target, lengths)
+    whole = by_frames(samples, source, target, [len(samples)])
+    # Sums of floats in another order may fall on the other side of a half.
+    assert len(streamed) == len(whole) == len(samples) * target // source
+    assert np.abs(streamed.astype(int) - whole).max() <= 1
+
+
+@pytest.mark.parametrize("source", [8000, 16000, 24000, 48000])
+@pytest.mark.parametrize("target", [8000, 16000, 24000, 48000])
+def test_a_frame_in_is_a_frame_out(source: int, target: int) -> None:
+    resampler = FrameResampler(source, target)
+    frame = noise(source // 50)
+    assert [len(resampler.process(frame)) for _ in range(5)] == [target // 50] * 5
+
+
+@pytest.mark.parametrize("target", [8000, 16000, 48000])
+def test_frames_keep_a_tone_and_its_place(target: int) -> None:
+    source, hertz = 24000, 1000.0
+    tone = np.rint(8000 * np.sin(2 * np.pi * hertz * np.arange(source) / source)).astype(np.int16)
+    converted = by_frames(tone, source, target, [480])
+    times = np.arange(len(converted)) / target - FRAME_DELAY
+    # The last sample of a piece in stands at the same time as the last of the piece out.
+    times += 1 / target - 1 / source
+    expected = 8000 * np.sin(2 * np.pi * hertz * times)
+    middle = slice(target // 10, -target // 10)
+    assert np.abs(converted[middle] - expected[middle]).max() < 40
+
+
+def test_frames_let_no_alias_through() -> None:
+    source = 48000
+    tone = np.rint(8000 * np.sin(2 * np.pi * 7000 * np.arange(source) / source)).astype(np.int16)
+    assert np.abs(by_frames(tone, source, 8000, [960])[800:]).max() < 10

@@ -29,8 +29,9 @@ from media.endpointing import EndpointingSettings
 from media.events import Event, SessionResumed, SessionStarted, StateChanged
 from media.frames import AudioFrame, Samples, silence
 from media.vad import VadSettings
+from server.dialogue import TurnTaking
 from server.leg import Leg
-from server.session import OUTPUT_RATE, Session, SessionSettings, TurnTaking
+from server.session import OUTPUT_RATE, Session, SessionSettings
 from signaling.messages import Played, Resume
 from signaling.transport import EVENT
 from tests.virtual_time import settle, until

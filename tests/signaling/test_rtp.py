@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from media.frames import Samples, frame_length
 from signaling.opus import OpusDecoder, OpusEncoder
-from signaling.rtp import OpusReceiver, tap
+from signaling.rtp import OpusReceiver, last_timestamp, received_packets, tap
 from tests.signaling.speech import frames, likeness, speech
 from tests.virtual_time import run, until
 
@@ -80,6 +80,21 @@ async def test_aiortc_still_has_the_place_that_is_tapped() -> None:
         await receiver._handle_rtp_packet(rtp(0, encoded(0.02)[0]), arrival_time_ms=0)
         assert stream.packets == 1
         assert [len(frame) for frame in heard] == [320]
+    finally:
+        await pc.close()
+
+
+async def test_aiortc_still_counts_where_it_is_read() -> None:
+    """If this fails, `last_timestamp` or `received_packets` must follow a name of aiortc's.
+
+    What they mean is held by the calls in test_webrtc.py.
+    """
+    pc = RTCPeerConnection()
+    try:
+        voice = pc.addTransceiver("audio")
+        voice.sender._RTCRtpSender__rtp_timestamp = 4_000_000_000  # type: ignore[attr-defined]
+        assert last_timestamp(voice.sender) == 4_000_000_000
+        assert received_packets(voice.receiver) == 0
     finally:
         await pc.close()
 

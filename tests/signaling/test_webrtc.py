@@ -1,28 +1,26 @@
 """Calls between a real transport and a real caller over loopback, and what a bad offer leaves."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from itertools import cycle
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pytest
 from aiortc import RTCPeerConnection
-from aiortc.mediastreams import MediaStreamError, VideoStreamTrack
-from pyee import EventEmitter
+from aiortc.mediastreams import VideoStreamTrack
+from aiortc.rtp import RtpPacket
 
-from media.events import Failure, Pong, StateChanged
+from media.events import Failure, ReplyText
 from media.frames import Samples
 from signaling.caller import WebRtcCaller
-from signaling.messages import ClientMessage, Ping
-from signaling.opus import OpusDecoder
-from signaling.transport import EVENT, Call
-from signaling.webrtc import OfferError, VoiceTrack, WebRtcSettings, WebRtcTransport
+from signaling.messages import Interrupt, SetVoice
+from signaling.webrtc import OfferError, WebRtcSettings, WebRtcTransport
 from tests.conftest import NothingLeft
+from tests.signaling.call import ScriptedCall
 from tests.signaling.speech import frames, speech
-from tests.virtual_time import VirtualTimeLoop
 
 RATE = 24_000
 INPUT_RATE = 16_000
@@ -30,120 +28,21 @@ LOOPBACK = ("127.0.0.1",)
 SETTINGS = WebRtcSettings(host_addresses=LOOPBACK)
 
 
-class TestVoiceTrack:
-    """On virtual time: what is measured is exact."""
-
-    @staticmethod
-    def track() -> tuple[VoiceTrack, list[float]]:
-        """A track, and the times of its pulls."""
-        pulls: list[float] = []
-        voice = cycle(frames(speech(1.0, RATE), RATE))
-
-        def pull() -> Samples:
-            pulls.append(asyncio.get_running_loop().time())
-            return next(voice)
-
-        return VoiceTrack(pull, RATE, 32_000), pulls
-
-    @pytest.mark.virtual_time
-    async def test_a_packet_every_20_ms(self) -> None:
-        track, pulls = self.track()
-        packets = [await track.recv() for _ in range(500)]
-        assert pulls == pytest.approx([0.02 * n for n in range(500)], abs=1e-6)
-        assert [packet.pts for packet in packets] == [960 * n for n in range(500)]
-        decoder = OpusDecoder(RATE)
-        assert {len(decoder.decode(bytes(packet))) for packet in packets} == {480}
-        assert track.skipped == 0
-
-    @pytest.mark.virtual_time
-    async def test_late_ticks_do_not_add_up(self) -> None:
-        track, pulls = self.track()
-        loop = cast(VirtualTimeLoop, asyncio.get_running_loop())
-        for _ in range(50):
-            await track.recv()
-            loop.stall(0.013)  # what the sender does with a packet
-        assert pulls == pytest.approx([0.02 * n for n in range(50)], abs=1e-6)
-        assert track.skipped == 0
-
-    @pytest.mark.virtual_time
-    async def test_one_late_tick_is_followed_by_one_on_time(self) -> None:
-        track, pulls = self.track()
-        loop = cast(VirtualTimeLoop, asyncio.get_running_loop())
-        for tick in range(10):
-            await track.recv()
-            if tick == 4:
-                loop.stall(0.035)  # the next is late by 15 ms: less than a tick
-        assert track.skipped == 0
-        assert pulls[5] == pytest.approx(0.115)
-        assert pulls[6:] == pytest.approx([0.02 * n for n in range(6, 10)])
-
-    @pytest.mark.virtual_time
-    async def test_a_stall_is_skipped_and_not_caught_up(self) -> None:
-        track, pulls = self.track()
-        loop = cast(VirtualTimeLoop, asyncio.get_running_loop())
-        packets = []
-        for tick in range(10):
-            packets.append(await track.recv())
-            if tick == 4:
-                loop.stall(0.21)  # at 0.29 s; the ticks from 0.1 to 0.26 s will never be sent
-        assert track.skipped == 9
-        assert [packet.pts for packet in packets[5:]] == [960 * n for n in range(14, 19)]
-        assert pulls[5] == pytest.approx(0.29)
-        assert pulls[6:] == pytest.approx([0.02 * n for n in range(15, 19)])
-
-    @pytest.mark.virtual_time
-    async def test_a_stopped_track_ends(self) -> None:
-        track, _ = self.track()
-        await track.recv()
-        track.stop()
-        with pytest.raises(MediaStreamError):
-            await track.recv()
-
-
-class TestCall:
-    """A call as a transport sees it, that speaks all the time."""
-
-    input_rate = INPUT_RATE
-    output_rate = RATE
-
-    __test__ = False
-
-    def __init__(self) -> None:
-        self.events = EventEmitter()
-        self.heard: list[Samples] = []
-        self.messages: list[ClientMessage] = []
-        self.rejected: list[str] = []
-        self.changed = asyncio.Event()
-        self._voice: Iterator[Samples] = cycle(frames(speech(1.0, RATE), RATE))
-
-    def start(self) -> None:
-        self.events.emit(EVENT, StateChanged("listening"))
-
-    def receive_frame(self, samples: Samples) -> None:
-        self.heard.append(samples)
-        self.changed.set()
-
-    def receive_message(self, message: ClientMessage) -> None:
-        self.messages.append(message)
-        self.changed.set()
-
-    def reject_message(self, reason: str) -> None:
-        self.rejected.append(reason)
-        self.changed.set()
-
-    def pull(self) -> Samples:
-        return next(self._voice)
+def talkative() -> ScriptedCall:
+    """A call that speaks all the time."""
+    return ScriptedCall(voice=cycle(frames(speech(1.0, RATE), RATE)))
 
 
 class Ends:
     """Both ends of a call, and a way to wait for what happens at either."""
 
     def __init__(self, settings: WebRtcSettings = SETTINGS) -> None:
-        self.call = TestCall()
+        self.call = talkative()
         self.heard: list[Samples] = []
         self.events: list[dict[str, Any]] = []
         self.closed = asyncio.Event()
-        self.transport = WebRtcTransport(cast(Call, self.call), settings, self.closed.set)
+        self.lost: list[bool] = []  # what the transport said when it ended
+        self.transport = WebRtcTransport(self.call, settings, self._close)
         self._voice = cycle(frames(speech(1.0, RATE, pitch=200), RATE))
         self.caller = WebRtcCaller(
             rate=RATE,
@@ -165,6 +64,10 @@ class Ends:
     async def close(self) -> None:
         await self.caller.close()
         await self.transport.close()
+
+    def _close(self, lost: bool) -> None:
+        self.lost.append(lost)
+        self.closed.set()
 
     def _receive(self, samples: Samples) -> None:
         self.heard.append(samples)
@@ -197,18 +100,29 @@ async def test_both_hear_each_other_and_nothing_is_left(nothing_left: NothingLef
         assert not both.closed.is_set()
 
 
+async def test_a_call_starts_when_it_is_connected() -> None:
+    """An answer alone proves nothing: the session moves when the new transport works."""
+    async with ends() as both:
+        answer = await both.transport.answer(await both.caller.offer())
+        assert both.call.started == 0
+        await both.caller.accept(answer)
+        await both.caller.connected.wait()
+        await both.until(lambda: both.call.started == 1)
+
+
 async def test_events_arrive_and_those_from_before_the_channel_come_first() -> None:
     async with ends() as both:
-        both.call.events.emit(EVENT, Pong(1))
+        both.call.emit(ReplyText(1, "one"))
         await both.connect()
-        both.call.events.emit(EVENT, Pong(2))
+        await both.until(lambda: both.call.started == 1)
+        both.call.emit(ReplyText(1, "two"))
         await both.until(lambda: len(both.events) >= 3)
         assert both.events == [
-            {"type": "pong", "t": 1},
-            {"type": "state", "state": "listening"},
-            {"type": "pong", "t": 2},
+            {"type": "reply.text", "seq": 1, "turn": 1, "text": "one"},
+            {"type": "state", "seq": 2, "state": "listening"},
+            {"type": "reply.text", "seq": 3, "turn": 1, "text": "two"},
         ]
-        both.call.events.emit(EVENT, Failure("c", "m"))
+        both.call.emit(Failure("c", "m"))
         await both.until(lambda: len(both.events) == 4)
 
 
@@ -216,15 +130,50 @@ async def test_messages_arrive_and_what_is_none_is_rejected() -> None:
     async with ends() as both:
         await both.connect()
         await both.until(lambda: bool(both.events))
-        both.caller.send({"type": "ping", "t": 7})
+        both.caller.send({"type": "interrupt"})
         both.caller.send({"type": []})
         both.caller._channel.send(b"\x00\x01")
         both.caller._channel.send("{")
-        both.caller.send({"type": "ping", "t": 8})
+        both.caller.send({"type": "played", "sequence": 4})
+        both.caller.send({"type": "voice.set", "voice": {"rate": 1.5}})
         await both.until(lambda: len(both.call.messages) == 2)
-        assert both.call.messages == [Ping(7), Ping(8)]
-        assert len(both.call.rejected) == 3
+        assert both.call.messages == [Interrupt(), SetVoice(rate=1.5)]
+        assert len(both.call.rejected) == 4
         assert both.call.rejected[1] == "messages are text, not binary"
+        assert '"timestamp"' in both.call.rejected[3]
+
+
+async def test_a_ping_is_answered_by_the_transport() -> None:
+    async with ends() as both:
+        await both.connect()
+        await both.until(lambda: bool(both.events))
+        both.caller.send({"type": "ping", "t": 7.5})
+        await both.until(lambda: {"type": "pong", "t": 7.5} in both.events)
+        assert both.call.messages == []
+
+
+async def test_what_was_played_is_told_by_the_time_stamp_of_its_packet() -> None:
+    """The packet of a time stamp was encoded from one frame; played next is the one after it."""
+    async with ends() as both:
+        both.call.sequence = 5000  # the session is older than this transport
+        received: list[int] = []  # time stamps, as they come
+        keep = both.caller._receiver.add
+
+        def add(packet: RtpPacket) -> tuple[bool, None]:
+            received.append(packet.timestamp)
+            return keep(packet)
+
+        both.caller._receiver.add = add  # type: ignore[method-assign]
+        await both.connect()
+        await both.until(lambda: len(received) >= 30 and len(both.events) > 0)
+        # Frames are pulled one a packet from 5000 on; loopback loses none.
+        for index in (3, 10, 20):
+            assert both.call.locate(received[index]) == 5000 + index + 1
+        # Between two packets it is the former that was played.
+        assert both.call.locate((received[10] + 100) & 0xFFFFFFFF) == 5011
+        both.caller.send({"type": "played", "timestamp": received[20]})
+        await both.until(lambda: bool(both.call.played))
+        assert both.call.played[0][1] == 5021
 
 
 async def test_a_second_channel_is_left_alone() -> None:
@@ -234,20 +183,21 @@ async def test_a_second_channel_is_left_alone() -> None:
         await both.until(lambda: bool(both.events))
         while second.readyState != "open":
             await asyncio.sleep(0.01)
-        second.send('{"type": "ping", "t": 1}')
-        both.caller.send({"type": "ping", "t": 2})
+        second.send('{"type": "interrupt"}')
+        both.caller.send({"type": "voice.set", "voice": {}})
         await both.until(lambda: bool(both.call.messages))
-        assert both.call.messages == [Ping(2)]
+        assert both.call.messages == [SetVoice()]
 
 
 async def test_unsent_events_are_bounded() -> None:
     async with ends() as both:
-        for number in range(1000):
-            both.call.events.emit(EVENT, Pong(number))
+        for number in range(1, 1001):
+            both.call.emit(ReplyText(number, ""))
         await both.connect()
-        await both.until(lambda: {"type": "state", "state": "listening"} in both.events)
+        listening = {"type": "state", "seq": 1001, "state": "listening"}
+        await both.until(lambda: listening in both.events)
         assert len(both.events) == 256
-        assert both.events[0] == {"type": "pong", "t": 1000 - 255}
+        assert both.events[0]["seq"] == 1001 - 255
 
 
 async def test_a_caller_who_hangs_up_closes_the_transport(nothing_left: NothingLeft) -> None:
@@ -256,6 +206,7 @@ async def test_a_caller_who_hangs_up_closes_the_transport(nothing_left: NothingL
         await both.until(lambda: bool(both.call.heard))
         await both.caller.close()
         await both.closed.wait()
+        assert both.lost == [False]
 
 
 async def test_a_server_that_hangs_up_closes_the_caller() -> None:
@@ -272,6 +223,8 @@ async def test_an_offer_without_media_is_forgotten(nothing_left: NothingLeft) ->
     async with nothing_left(), ends(replace(SETTINGS, connect_timeout=0.1)) as both:
         await both.transport.answer(await both.caller.offer())
         await both.closed.wait()
+        assert both.lost == [True]
+        assert both.call.started == 0
         assert both.call.heard == []
 
 
@@ -283,6 +236,7 @@ async def test_a_vanished_caller_is_noticed(nothing_left: NothingLeft) -> None:
         both.caller._track.stop()  # no more packets, and no goodbye
         await sender.stop()
         await both.closed.wait()
+        assert both.lost == [True]
 
 
 async def test_a_caller_who_only_sends_messages_is_there() -> None:
@@ -354,7 +308,7 @@ async def offered(kind: str, direction: str = "sendrecv") -> str:
 
 async def refused(offer: str) -> str:
     """Why the offer is refused."""
-    transport = WebRtcTransport(cast(Call, TestCall()), SETTINGS, lambda: None)
+    transport = WebRtcTransport(ScriptedCall(), SETTINGS, lambda lost: None)
     try:
         with pytest.raises(OfferError) as caught:
             await transport.answer(offer)
@@ -395,7 +349,7 @@ async def test_an_offer_that_lacks_something(lost: str, nothing_left: NothingLef
         offer = await offered("audio")
         lines = [line for line in offer.splitlines() if not line.startswith(lost)]
         assert len(lines) < len(offer.splitlines())
-        transport = WebRtcTransport(cast(Call, TestCall()), SETTINGS, lambda: None)
+        transport = WebRtcTransport(ScriptedCall(), SETTINGS, lambda lost: None)
         try:
             with suppress(OfferError):
                 await transport.answer("\r\n".join([*lines, ""]))

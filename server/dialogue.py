@@ -1,0 +1,68 @@
+"""Who decides whose turn it is: the conversation, or a full-duplex engine itself."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from inference.protocol import EngineInfo
+from media.conversation import Action, Conversation, InterruptionSettings
+from media.duplex import Duplex
+from media.endpointing import EndpointingSettings
+from media.frames import AudioFrame, Samples
+from media.vad import VadSettings
+
+
+@dataclass(frozen=True, slots=True)
+class TurnTaking:
+    """The settings that decide who has the turn."""
+
+    vad: VadSettings
+    endpointing: EndpointingSettings
+    interruption: InterruptionSettings
+
+
+class Dialogue(Protocol):
+    """What `Conversation` (turns) and `Duplex` (a full-duplex engine) have in common."""
+
+    @property
+    def turn(self) -> int: ...
+    @property
+    def timeout(self) -> float | None: ...
+    @property
+    def underruns(self) -> int: ...
+
+    def actions(self) -> list[Action]: ...
+    def receive_frame(self, frame: AudioFrame, now: float) -> None: ...
+    def receive_transcript(
+        self, turn: int, text: str, final: bool, complete: bool | None = None
+    ) -> None: ...
+    def receive_speech(
+        self, turn: int, samples: Samples, rate: int, text: str, now: float
+    ) -> None: ...
+    def receive_end(self, turn: int) -> None: ...
+    def fail_reply(self, turn: int, message: str) -> None: ...
+    def interrupt(self) -> None: ...
+    def handle_timeout(self, now: float) -> None: ...
+    def pull(self) -> Samples: ...
+    @property
+    def sequence(self) -> int: ...
+    @property
+    def unheard(self) -> int: ...
+    def receive_played(self, sequence: int) -> None: ...
+    def rewind(self, sequence: int) -> None: ...
+    def close(self) -> None: ...
+
+
+def begin_dialogue(
+    engine: EngineInfo, turns: TurnTaking, *, output_rate: int, reply_timeout: float
+) -> Dialogue:
+    """A dialogue with an engine that answers turns, or with one that streams."""
+    if engine.mode == "stream":
+        return Duplex(output_rate=output_rate)
+    return Conversation(
+        turns.vad,
+        turns.endpointing,
+        turns.interruption,
+        input_rate=engine.input_rate,
+        output_rate=output_rate,
+        reply_timeout=reply_timeout,
+    )
