@@ -57,7 +57,7 @@ async def open_ports(
         if tcp_plan.listen is not None:
             try:
                 ports.tcp = await tcp.start(hosts, tcp_plan.listen)
-            except (OSError, OverflowError) as error:
+            except OSError as error:
                 raise _taken("tcp", tcp_plan.listen, error) from None
             ports.media_over_tcp = not wrong
             ports.mux.tcp = () if wrong else tcp_plan.advertise(ports.tcp)
@@ -65,7 +65,7 @@ async def open_ports(
         if udp_plan.listen is not None and not wrong:
             try:
                 ports.udp = await ports.mux.listen_udp(own, udp_plan.listen)
-            except (OSError, OverflowError) as error:
+            except OSError as error:
                 raise _taken("udp", udp_plan.listen, error) from None
             ports.mux.udp = udp_plan.advertise(ports.udp)
         for note in (*tcp_plan.notes, *udp_plan.notes):
@@ -76,7 +76,7 @@ async def open_ports(
         ports.mux.close()
 
 
-def _taken(kind: str, port: int, error: Exception) -> OSError:
-    number, told = (error.errno, error.strerror) if isinstance(error, OSError) else (None, None)
-    reason = f"{kind.upper()} port {port}: {told or error}; choose another with webrtc.{kind}_port"
-    return OSError(number or errno.EADDRNOTAVAIL, reason)
+def _taken(kind: str, port: int, error: OSError) -> OSError:
+    told = error.strerror or error
+    reason = f"{kind.upper()} port {port}: {told}; choose another with webrtc.{kind}_port"
+    return OSError(error.errno or errno.EADDRNOTAVAIL, reason)

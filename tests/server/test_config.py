@@ -79,3 +79,10 @@ def test_the_tcp_port_can_be_switched_off() -> None:
 def test_values_out_of_range_are_refused(override: str) -> None:
     with pytest.raises(SettingsError, match=r"should be (greater|less) than or equal to"):
         load(Config, None, {}, (override,))
+
+
+@pytest.mark.parametrize("key", ["tcp_port", "udp_port", "public_tcp_port", "public_udp_port"])
+@pytest.mark.parametrize("port", [-1, 65_536])
+def test_a_port_that_cannot_be_is_refused(key: str, port: int) -> None:
+    with pytest.raises(SettingsError, match=f"{key} must be from 0 to 65535, not {port}"):
+        load(Config, None, {}, (f"webrtc.{key}={port}",))
