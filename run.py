@@ -24,6 +24,7 @@ BENCHES = {
     "paths": "how long a call takes to come about over each path, and how soon it is answered",
     "resume": "the gap, and the words lost, when UDP is dropped in the middle of an answer",
     "echo": "whether an answer is interrupted by its own echo, and by a person",
+    "hold": "whether a call stays up on its path and goes on answering",
     "soak": "many calls for a long time: latency, memory and errors",
 }
 """Modules of `bench`, with what they measure."""

@@ -74,7 +74,7 @@ async def _run(args: argparse.Namespace, recordings: Sequence[Samples]) -> Resul
         for _ in range(args.interruptions):
             voice = chance.choice(CALLER_VOICES)
             words = chance.choice(recordings) if recordings else speak(chance.choice(WORDS), voice)
-            async with connect(url) as caller:
+            async with connect(url, args.transport) as caller:
                 result = await interrupt(
                     caller, speak(QUESTION, voice), chance.uniform(0.8, 2.5), words
                 )

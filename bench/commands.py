@@ -125,14 +125,16 @@ async def _run(args: argparse.Namespace) -> list[Outcome]:
         for number in range(args.voices):
             for index, (said, right) in enumerate(COMMANDS):
                 voice = CALLER_VOICES[(index + number) % len(CALLER_VOICES)]
-                outcomes.append(await _ask(url, voice, said, right))
+                outcomes.append(await _ask(url, args.transport, voice, said, right))
     replies = list(dict.fromkeys(o.reply for o, _ in outcomes if _is_short(o.reply)))
     return [_recognised(outcome, heard, replies) for outcome, heard in outcomes]
 
 
-async def _ask(url: str, voice: str, said: str, right: str) -> tuple[Outcome, Samples]:
+async def _ask(
+    url: str, transport: str, voice: str, said: str, right: str
+) -> tuple[Outcome, Samples]:
     """A call of its own, so that no voice or mood is left over from the last."""
-    async with connect(url) as caller:
+    async with connect(url, transport) as caller:
         result = await say_and_listen(caller, speak(said, voice))
         outcome = Outcome(
             voice,

@@ -2,8 +2,9 @@
 
     python run.py bench soak --sequential 300 --concurrent 10 --seconds 600
 
-Every call is real WebRTC and asks for an answer; between samples the server's own account of its
-memory, threads, file descriptors and tasks is taken, and its engine host's memory from outside.
+Every call is a real one, over WebRTC unless --transport names another, and asks for an answer;
+between samples the server's own account of its memory, threads, descriptors and tasks is taken, and
+its engine host's memory from outside.
 """
 
 import argparse
@@ -85,29 +86,33 @@ async def _run(args: argparse.Namespace, inputs: Sequence[Samples]) -> list[Phas
     phases = []
     async with target(args.url, args.overrides) as url:
         if args.sequential:
-            phases.append(await _sequential(url, inputs, args.sequential, args.samples))
+            phases.append(await _sequential(url, inputs, args))
         if args.concurrent:
-            phases.append(
-                await _concurrent(url, inputs, args.concurrent, args.seconds, args.samples)
-            )
+            phases.append(await _concurrent(url, inputs, args))
     return phases
 
 
-async def _sequential(url: str, inputs: Sequence[Samples], count: int, samples: int) -> Phase:
+async def _sequential(url: str, inputs: Sequence[Samples], args: argparse.Namespace) -> Phase:
+    count = args.sequential
     watch = _Watch(url)
     latencies: list[float] = []
     failed: list[str] = []
     for index in range(count):
-        if index % max(1, count // samples) == 0:
+        if index % max(1, count // args.samples) == 0:
             await watch.take()
-        await _call(url, inputs[index % len(inputs)], latencies, failed)
+        said = inputs[index % len(inputs)]
+        try:
+            async with connect(url, args.transport) as caller:
+                result = await say_and_listen(caller, said, hang_up_after=0.5)
+                _note(result.first_audio_ms, latencies)
+        except CallFailed as error:
+            failed.append(str(error))
     await watch.take()
     return _phase(f"{count} calls in a row", latencies, failed, watch)
 
 
-async def _concurrent(
-    url: str, inputs: Sequence[Samples], count: int, seconds: float, samples: int
-) -> Phase:
+async def _concurrent(url: str, inputs: Sequence[Samples], args: argparse.Namespace) -> Phase:
+    count, seconds = args.concurrent, args.seconds
     loop = asyncio.get_running_loop()
     deadline = loop.time() + seconds
     watch = _Watch(url)
@@ -118,7 +123,7 @@ async def _concurrent(
         """One caller who goes on asking, in one call, until the time is up."""
         await asyncio.sleep(index * 0.37)  # not all in step
         try:
-            async with connect(url) as caller:
+            async with connect(url, args.transport) as caller:
                 while loop.time() < deadline:
                     result = await say_and_listen(caller, inputs[index % len(inputs)])
                     _note(result.first_audio_ms, latencies)
@@ -128,19 +133,10 @@ async def _concurrent(
     calls = asyncio.gather(*(converse(index) for index in range(count)))
     while not calls.done():
         await watch.take()
-        await asyncio.wait([calls], timeout=seconds / samples)
+        await asyncio.wait([calls], timeout=seconds / args.samples)
     await calls
     await watch.take()
     return _phase(f"{count} calls at once for {seconds:g} s", latencies, failed, watch)
-
-
-async def _call(url: str, said: Samples, latencies: list[float], failed: list[str]) -> None:
-    try:
-        async with connect(url) as caller:
-            result = await say_and_listen(caller, said, hang_up_after=0.5)
-            _note(result.first_audio_ms, latencies)
-    except CallFailed as error:
-        failed.append(str(error))
 
 
 def _note(milliseconds: float | None, latencies: list[float]) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import aiohttp
 
-from bench.caller import CallFailed
+from bench.caller import TRANSPORTS, CallFailed
 
 ROOT = Path(__file__).parent.parent
 READY_TIMEOUT = 120.0
@@ -26,6 +26,9 @@ def add_target_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="SECTION.KEY=VALUE",
         help="a setting of the server that is run",
+    )
+    parser.add_argument(
+        "--transport", choices=TRANSPORTS, default="webrtc", help="what carries the calls"
     )
     parser.add_argument("--json", action="store_true", help="report in JSON on standard output")
 

@@ -78,7 +78,8 @@ class StreamTransport:
         self._silent_since = 0  # the sequence from which on there is nothing to play
         self._flushed = False
         self._reports = False  # whether the client says what it has played
-        self._behind = 0  # frames, by its latest report
+        self._played = 0  # by its latest report, the frame that it plays next
+        self._sounding_since = 0  # the first frame after a silence
         self._lost: asyncio.Future[bool] = self._loop.create_future()
         self._tasks: list[asyncio.Task[None]] = []
         self._skipped = 0
@@ -178,12 +179,9 @@ class StreamTransport:
 
     def _receive_played(self, sequence: int) -> None:
         self._reports = True
-        sent = self._call.sequence
-        if self._quiet == _SAID_SO:
-            sent = self._silent_since  # silence need not be waited for
-            if sequence >= sent:
-                sequence = self._call.sequence
-        self._behind = sent - sequence
+        self._played = sequence
+        if self._quiet == _SAID_SO and sequence >= self._silent_since:
+            sequence = self._call.sequence  # silence need not be waited for
         self._call.receive_played(sequence)
 
     # Out
@@ -211,8 +209,7 @@ class StreamTransport:
             self._end(lost=not error.hung_up)
 
     async def _tick(self) -> None:
-        # After a flush there may be frames that are never played: then the next one asks anew.
-        if self._behind > MAX_AHEAD and self._quiet < _SAID_SO:
+        if self._quiet < _SAID_SO and self._is_behind():
             self._skipped += 1
         elif self._ahead and self._quiet == _SAID_SO:
             self._ahead -= 1  # in silence there is nothing to be ahead of
@@ -222,6 +219,15 @@ class StreamTransport:
                 self._ahead += 1
                 await self._send_frame()
 
+    def _is_behind(self) -> bool:
+        """Whether a client that reports has played too little of what sounds now.
+
+        No report is a report too: behind a proxy the connection takes everything, and where it
+        waits then nobody could throw it away.
+        """
+        played = max(self._played, self._sounding_since)
+        return self._reports and self._call.sequence - played > MAX_AHEAD
+
     async def _send_frame(self) -> None:
         sequence, samples = self._call.sequence, self._call.pull()
         if not self._reports:
@@ -230,6 +236,8 @@ class StreamTransport:
             self._flushed = False
             if not samples[len(samples) // 2 :].any():
                 return  # the fade-out of what was flushed: the client has faded it out itself
+        if self._quiet == _SAID_SO:
+            self._sounding_since = sequence
         self._quiet = 0 if samples.any() else min(self._quiet + 1, _SAID_SO)
         if self._quiet <= TRAILING_FRAMES:
             await self._send_packet(self._encoder.kind, sequence, self._encoder.encode(samples))
@@ -278,6 +286,6 @@ class _Budget:
         self._left = min(self._burst, self._left + (now - self._at) * self._rate)
         self._at = now
         if amount > self._left:
-            return False
+            return self._reports and self._call.sequence - played > MAX_AHEAD
         self._left -= amount
         return True

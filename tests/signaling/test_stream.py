@@ -250,6 +250,19 @@ async def test_a_client_who_falls_behind_is_waited_for() -> None:
         assert levels(running.channel) == list(range(1000, 1000 + len(running.channel.audio)))
 
 
+async def test_a_client_whose_reports_stop_is_waited_for() -> None:
+    """A proxy in between takes everything while the client takes nothing."""
+    async with line() as running:
+        running.call.say([*sound(100), *[silence(480)] * 300, *sound(400, 5000)])
+        await running.client(4.0, lag=LEAD)
+        await running.client(4.5, lag=LEAD)  # a long silence is nothing to catch up with
+        last = running.channel.audio[-1][1]
+        await running.client(4.0)
+        assert running.channel.audio[-1][1] - last == pytest.approx(MAX_AHEAD, abs=LEAD + 14)
+        await running.client(8.0, lag=LEAD)
+        assert levels(running.channel)[-402:] == [*range(5000, 5400), 0, 0]  # nothing is lost
+
+
 async def test_what_a_client_has_played_is_told_to_the_call() -> None:
     async with line() as running:
         running.call.say(sound(100))
