@@ -286,6 +286,6 @@ class _Budget:
         self._left = min(self._burst, self._left + (now - self._at) * self._rate)
         self._at = now
         if amount > self._left:
-            return self._reports and self._call.sequence - played > MAX_AHEAD
+            return False
         self._left -= amount
         return True
