@@ -30,6 +30,7 @@ from bench.lab.visitor import hang_up, words
 from bench.target import median_p95
 
 QUESTION = "what time is it"
+ANSWER_SECONDS = 0.3  # after the question no server has answered yet
 QUIET_SECONDS = 0.5
 PRESS = """(async () => {
     const pressed = performance.now();
@@ -95,12 +96,21 @@ def _call(tab: Tab, caller: Room, url: str) -> Call:
         pressed = time.monotonic()
         connected_ms = tab.evaluate(PRESS)
         caller.say(words(QUESTION))
-        wait_until(lambda: _audible(ear))
-        answered = _audible(ear)[0]
-        asked = [at for at in _audible(microphone) if at < answered][-1]
+        # The open line's chime sounds while the question is asked, and ends before the answer.
+        wait_until(lambda: _answer(microphone, ear))
+        asked, answered = _answer(microphone, ear)
         wait_until(lambda: time.monotonic() - _audible(ear)[-1] > QUIET_SECONDS)
     hang_up(tab)
     return Call(connected_ms, 1000 * (answered - pressed), 1000 * (answered - asked))
+
+
+def _answer(microphone: Ear, ear: Ear) -> tuple[float, ...]:
+    """When the question ended and the answer began; nothing before that."""
+    asked = _audible(microphone)
+    if not asked or time.monotonic() - asked[-1] < ANSWER_SECONDS:
+        return ()
+    heard = [at for at in _audible(ear) if at > asked[-1] + ANSWER_SECONDS]
+    return (asked[-1], heard[0]) if heard else ()
 
 
 def _audible(ear: Ear) -> list[float]:

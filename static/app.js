@@ -1,6 +1,7 @@
 // The page: puts the call, the captions, the meters and the controls together.
 
 import { Captions } from "./captions.js";
+import { chime } from "./chime.js";
 import { Line } from "./line.js";
 import { Meter } from "./meter.js";
 import { closeMicrophone, obstacle, openMicrophone } from "./microphone.js";
@@ -117,6 +118,7 @@ function receive(message) {
   switch (message.type) {
     case "session.started":
       if (message.session_id !== sessionId) captions.clear();
+      chime(context);
       sessionId = message.session_id;
       $("engine").textContent = message.engine;
       $("connection").hidden = false;
