@@ -1,11 +1,10 @@
 """A reliable way for messages, in order: a WebSocket or a TCP connection, seen from either end."""
 
 import asyncio
-import fcntl
-import sys
 from contextlib import suppress
 from typing import Protocol
 
+from signaling.limits import Socket, unsent_bytes
 from signaling.packets import MAX_MESSAGE
 
 LENGTH_BYTES = 4  # before each message on TCP: its length in bytes, big-endian
@@ -14,12 +13,6 @@ UNSENT_BYTES = 16_384
 """What a connection may hold unsent: 0.3 s of PCM at 24 kHz. More would be heard late."""
 
 POLL_SECONDS = 0.01
-
-_SIOCOUTQNSD = 0x894B  # Linux: the bytes of a TCP socket that were not sent even once
-
-
-class _Socket(Protocol):
-    def fileno(self) -> int: ...
 
 
 class ChannelClosed(Exception):
@@ -98,18 +91,7 @@ def limit_unsent(transport: asyncio.WriteTransport) -> None:
     transport.set_write_buffer_limits(high=UNSENT_BYTES)
 
 
-async def sent(connection: _Socket | None) -> None:
-    """Wait until the kernel holds little that it has not sent: there it cannot be thrown away.
-
-    Its buffer has room for minutes of audio, and TCP_NOTSENT_LOWAT does not bound small writes.
-    """
-    while connection is not None and _unsent(connection) > UNSENT_BYTES:
+async def sent(connection: Socket | None) -> None:
+    """Wait until the kernel holds little that it has not sent: there it cannot be thrown away."""
+    while unsent_bytes(connection) > UNSENT_BYTES:
         await asyncio.sleep(POLL_SECONDS)
-
-
-def _unsent(connection: _Socket) -> int:
-    try:
-        answer = fcntl.ioctl(connection.fileno(), _SIOCOUTQNSD, bytes(4))
-    except (OSError, ValueError):  # not Linux; closed
-        return 0
-    return int.from_bytes(answer, sys.byteorder)

@@ -1,9 +1,7 @@
 """How one call's datagrams travel on the shared ports: what aioice has in place of a UDP socket."""
 
 import asyncio
-import fcntl
 import struct
-import sys
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -13,6 +11,7 @@ from aioice import Candidate, Connection, stun
 from aioice.candidate import candidate_priority
 from aioice.ice import StunProtocol
 
+from signaling.limits import Budget, unsent_bytes
 from signaling.tcp_port import close
 
 Address = tuple[str, int]
@@ -29,23 +28,6 @@ MAX_UNSENT_AUDIO = 1 << 12  # bytes: 0.8 s at 32 kbit/s. What comes later is los
 BURST = 2000.0  # as many frames may come at once: 20 s of audio after a stall
 RATE = 250.0  # frames/s, else
 STUN_COST = 10.0  # frames' worth of work
-
-_SIOCOUTQNSD = 0x894B  # Linux: the bytes of a TCP socket that were not sent even once
-
-
-@dataclass
-class Budget:
-    """A token bucket. Work is counted in frames of audio."""
-
-    updated: float
-    left: float = BURST
-
-    def spend(self, data: bytes, now: float) -> float:
-        """Pay for a frame; how many seconds one is in debt after that, or 0."""
-        self.left = min(BURST, self.left + (now - self.updated) * RATE)
-        self.updated = now
-        self.left -= 1 + len(data) / 500 + (STUN_COST if is_stun(data) else 0)
-        return max(0.0, -self.left / RATE)
 
 
 def is_stun(data: bytes) -> bool:
@@ -186,12 +168,13 @@ class TcpPaths(Paths):
 
 
 def _unsent(writer: asyncio.StreamWriter) -> int:
-    """Bytes that wait, most of them in the kernel: its buffer has room for minutes of audio."""
     waiting = writer.transport.get_write_buffer_size()
-    with suppress(OSError, AttributeError):  # not Linux; not a socket
-        answer = fcntl.ioctl(writer.get_extra_info("socket").fileno(), _SIOCOUTQNSD, bytes(4))
-        waiting += int.from_bytes(answer, sys.byteorder)
-    return waiting
+    return waiting + unsent_bytes(writer.get_extra_info("socket"))
+
+
+def _work(data: bytes) -> float:
+    """What a frame costs us, in frames of audio."""
+    return 1 + len(data) / 500 + (STUN_COST if is_stun(data) else 0)
 
 
 async def read_frames(
@@ -203,7 +186,7 @@ async def read_frames(
     TimeoutError when it is idle.
     """
     clock = asyncio.get_running_loop().time
-    budget = Budget(clock())
+    budget = Budget(RATE, BURST, clock())
     count = 0
     async with asyncio.timeout(IDLE_TIMEOUT) as idle:
         while (size := int.from_bytes(await reader.readexactly(2), "big")) <= MAX_FRAME:
@@ -213,7 +196,7 @@ async def read_frames(
                 leg.heard = now
                 idle.reschedule(now + IDLE_TIMEOUT)
             count += 1
-            if debt := budget.spend(data, now):
+            if debt := budget.spend(_work(data), now):
                 await asyncio.sleep(debt)
             elif count % 16 == 0:
                 await asyncio.sleep(0)  # a full buffer is read without waiting: let others run
@@ -235,7 +218,7 @@ class UdpPaths(Paths):
         super().__init__(connection)
         self.heard: dict[Address, float] = {}
         self._port = port
-        self._budget = Budget(self._loop.time())
+        self._budget = Budget(RATE, BURST, self._loop.time())
         self._closed = False
 
     def learn(self, address: Address) -> bool:
@@ -256,7 +239,7 @@ class UdpPaths(Paths):
     def receive(self, data: bytes, address: Address) -> None:
         now = self._loop.time()
         self.heard[address] = now
-        if not self._budget.spend(data, now):
+        if not self._budget.spend(_work(data), now):
             super().receive(data, address)
 
     def sendto(self, data: bytes, address: Address) -> None:

@@ -15,6 +15,7 @@ from media.events import Event, ReplyEnded
 from media.frames import FRAME_SECONDS
 from signaling.channel import Channel, ChannelClosed
 from signaling.codec import PacketDecoder, make_encoder
+from signaling.limits import Budget
 from signaling.messages import (
     Hello,
     MessageError,
@@ -67,8 +68,8 @@ class StreamTransport:
         self._started = self._loop.time()
         self._encoder = make_encoder(hello.codec, call.output_rate, hello.rate, settings.bitrate)
         self._decoder = PacketDecoder(hello.codec, hello.rate, call.input_rate)
-        self._audio_budget = _Budget(1.0, AUDIO_BURST, self._started)
-        self._message_budget = _Budget(MESSAGE_RATE, MESSAGE_BURST, self._started)
+        self._audio_budget = Budget(1.0, AUDIO_BURST, self._started)
+        self._message_budget = Budget(MESSAGE_RATE, MESSAGE_BURST, self._started)
         self._presence = Presence(call, settings.silence_timeout, self._lose)
         self._texts: deque[str] = deque()
         self._wake = asyncio.Event()
@@ -274,18 +275,3 @@ async def refuse(channel: Channel, code: int, error: str, message: str) -> None:
         async with asyncio.timeout(LAST_WORDS_SECONDS):
             await channel.send(encode_error(error, message))
     await channel.close(code, error)
-
-
-class _Budget:
-    """So much a second, and so much at once."""
-
-    def __init__(self, rate: float, burst: float, now: float) -> None:
-        self._rate, self._burst, self._left, self._at = rate, burst, burst, now
-
-    def take(self, amount: float, now: float) -> bool:
-        self._left = min(self._burst, self._left + (now - self._at) * self._rate)
-        self._at = now
-        if amount > self._left:
-            return False
-        self._left -= amount
-        return True
