@@ -98,7 +98,7 @@ def _answer(
             net.drop_udp()
         wait_for(tab, f"{TURN}.reply.ended", 60)
         wait_until(lambda: _quiet(ear))
-        heard = ear.recording()
+        heard = ear.recording(caller.silent_since)
     reply = tab.evaluate(f"{TURN}.reply")
     same = tab.evaluate("vaani.sessionId") == session and reply["heard"] == reply["text"]
     if drop_at:

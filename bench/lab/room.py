@@ -74,6 +74,7 @@ class Room:
     """Give `environment` to the browser that is to be in it."""
 
     environment: dict[str, str]
+    silent_since: float = 0.0  # when the caller's latest words end, on the monotonic clock
     _voices: "list[subprocess.Popen[bytes]]" = field(default_factory=list)
 
     def say(self, samples: Samples) -> float:
@@ -89,7 +90,9 @@ class Room:
         )
         self._voices.append(voice)
         threading.Thread(target=_feed, args=(voice, samples.tobytes())).start()
-        return time.monotonic()
+        began = time.monotonic()
+        self.silent_since = began + len(samples) / RATE
+        return began
 
     def silence(self) -> None:
         """The caller says no more, whatever was begun."""

@@ -21,7 +21,7 @@ def converse(tab: Tab, caller: Room) -> None:
     """A call that is up carries both voices, and lets one interrupt the other."""
     with caller.ear() as ear:
         ask(tab, caller, "count from one to ten")
-        heard = heard_of(tab, ear)
+        heard = heard_of(tab, ear, caller)
     assert heard.missing < WORD
     assert heard.repeated < WORD
 
@@ -34,14 +34,14 @@ def reply_of(turn: int) -> str:
     return f"vaani.transcript.find(({{turn}}) => turn === {turn}).reply"
 
 
-def heard_of(tab: Tab, ear: Ear) -> Heard:
+def heard_of(tab: Tab, ear: Ear, caller: Room) -> Heard:
     """Waits for the end of the answer and compares what came to the ear with what was said."""
     wait_for(tab, f"{TURN}.reply.ended")
     reply = last_turn(tab)["reply"]
     assert reply["heard"] == reply["text"]
     # The page's buffer and the sound card still hold some of it.
     wait_until(lambda: _quiet(ear.recording()[-RATE // 2 :]))
-    return compare(ear.recording(), sound_of(reply["text"], tab), RATE)
+    return compare(ear.recording(caller.silent_since), sound_of(reply["text"], tab), RATE)
 
 
 def sound_of(text: str, tab: Tab) -> Samples:

@@ -60,7 +60,7 @@ def test_answer_goes_on_over_the_websocket(
         ask(tab, caller, "count from one to twenty")
         wait_for(tab, f"{TURN}.reply.heard.includes('five')")
         net.drop_udp()
-        heard = heard_of(tab, ear)
+        heard = heard_of(tab, ear, caller)
     assert tab.evaluate("vaani.sessionId") == session
     assert tab.evaluate("vaani.path.kind") == "WebSocket"
     assert last_turn(tab)["reply"]["text"].count(",") == 19
