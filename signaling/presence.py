@@ -8,6 +8,7 @@ from signaling.transport import Call
 
 CHECK_SECONDS = 0.25
 MUTE_SECONDS = 0.5  # without audio, from a caller who is there: longer than any network's jitter
+LONGEST_PAUSE = 2.5  # between two signs of a caller who is there: clients ping every two seconds
 MAX_SILENCE = 2.0  # seconds of silence told at once; more changes nothing
 
 
@@ -31,6 +32,7 @@ class Presence:
         self._counted = count()
         self._loop = asyncio.get_running_loop()
         self._seen = self._heard = self._loop.time()
+        self._muted = False  # at the last check
         self._timer = self._loop.call_later(CHECK_SECONDS, self._check)
 
     def hear(self) -> None:
@@ -39,7 +41,10 @@ class Presence:
 
     def see(self) -> None:
         """Something came from the caller."""
-        self._seen = self._loop.time()
+        now = self._loop.time()
+        if now - self._seen > LONGEST_PAUSE:
+            self._heard += now - self._seen  # an outage: nobody knows what was said in it
+        self._seen = now
 
     def close(self) -> None:
         self._timer.cancel()
@@ -48,13 +53,15 @@ class Presence:
         now = self._loop.time()
         if (counted := self._count()) != self._counted:
             self._counted = counted
-            self._seen = now
+            self.see()
         if now - self._seen >= self._timeout:
             self._on_lost()
             return
         self._timer = self._loop.call_later(CHECK_SECONDS, self._check)
         missing = self._seen - self._heard
-        if missing >= MUTE_SECONDS:
+        # Once is not enough: after an outage a message may be back a moment before the audio.
+        before, self._muted = self._muted, missing >= MUTE_SECONDS
+        if before and self._muted:
             self._heard = self._seen
             frame = silence(frame_length(self._call.input_rate))
             for _ in range(round(min(missing, MAX_SILENCE) / FRAME_SECONDS)):

@@ -113,10 +113,33 @@ async def test_silence_ends_where_the_signs_end() -> None:
 
 async def test_at_most_two_seconds_of_silence_at_once() -> None:
     with watched() as caller:
-        await until(4.0)  # the network comes back after a stall
+        await until(2.4)
         caller.presence.see()
-        await until(4.5)
+        await until(3.5)
         assert len(caller.call.heard) == 2 * FRAMES_A_SECOND
+
+
+async def test_an_outage_is_no_silence_of_the_callers() -> None:
+    with watched() as caller:
+        await until(4.0)  # nothing came at all, so nothing is known of what was said
+        caller.presence.see()
+        await until(5.0)
+        caller.presence.see()
+        await until(5.6)
+        assert len(caller.call.heard) == FRAMES_A_SECOND
+
+
+async def test_a_message_that_comes_back_before_the_audio_is_no_silence() -> None:
+    with watched() as caller:
+        for tick in range(100):
+            await until(0.02 * tick)
+            caller.presence.hear()
+        await until(2.99)  # one second of outage; then a message, a check, and the audio
+        caller.presence.see()
+        for tick in range(50):
+            await until(3.01 + 0.02 * tick)
+            caller.presence.hear()
+        assert caller.call.heard == []
 
 
 async def test_one_who_is_no_longer_watched_is_never_missed() -> None:
