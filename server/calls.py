@@ -8,7 +8,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from inference.hosted import HostedEngine
 from inference.protocol import EngineFailed, EngineOverloaded
@@ -182,11 +182,13 @@ class Calls:
                 "transport": session.transport,
                 "turns": session.turn,
                 "underruns": session.underruns,
-                "lost_packets": sum(line.transport.lost_packets for line in lines),
-                "skipped_ticks": sum(line.transport.skipped_ticks for line in lines),
+                "media": [
+                    asdict(line.transport.report())
+                    for line in self._lines.values()
+                    if line.session is session
+                ],
             }
             for session in self._sessions.values()
-            for lines in [[line for line in self._lines.values() if line.session is session]]
         ]
 
     def _line(self, line_id: str) -> _Line:

@@ -16,7 +16,8 @@ from aiortc import MediaStreamTrack, RTCPeerConnection, RTCSessionDescription
 from media.frames import Samples
 from signaling.bookmark import Bookmark
 from signaling.ice import use_addresses
-from signaling.rtp import OpusReceiver, tap
+from signaling.receiver import OpusReceiver
+from signaling.rtp import tap
 from signaling.webrtc import VoiceTrack
 
 

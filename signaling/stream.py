@@ -30,7 +30,7 @@ from signaling.messages import (
 from signaling.opus import OpusError
 from signaling.packets import Kind, Packet, PacketError, decode_packet, encode_packet
 from signaling.presence import Presence
-from signaling.transport import EVENT, Call
+from signaling.transport import EVENT, Call, MediaReport
 
 MAX_UNSENT_TEXTS = 1024
 MAX_AHEAD = 100  # frames between what was sent and what the client says it plays
@@ -87,15 +87,9 @@ class StreamTransport:
         self._code = NORMAL
         call.events.on(EVENT, self._send_event)
 
-    @property
-    def lost_packets(self) -> int:
-        """None: what is late comes all the same."""
-        return 0
-
-    @property
-    def skipped_ticks(self) -> int:
-        """Frames not pulled in time because the connection or the client would take no more."""
-        return self._skipped
+    def report(self) -> MediaReport:
+        """Skipped are frames for which the connection or the client had no room in time."""
+        return MediaReport(skipped=self._skipped)
 
     async def run(self) -> bool:
         """Carry the call until either end closes it: True if the caller was lost, and may be back.

@@ -1,6 +1,7 @@
 """What a transport needs of a call; every transport drives it the same way."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 from pyee import EventEmitter
@@ -51,16 +52,32 @@ class Call(Protocol):
         """20 ms for the caller to hear; called every 20 ms, whether there is something or not."""
 
 
+@dataclass(frozen=True, slots=True)
+class MediaReport:
+    """The audio that a transport carries, counted since it began. Times in seconds.
+
+    A stream (WebSocket, TCP) loses nothing: what it cannot know stays at its default.
+    """
+
+    received: int = 0  # packets of the caller's audio that arrived
+    lost: int = 0  # and those that did not, or too late: other sound was put in their place
+    late: int = 0  # of these, those that did arrive, but too late
+    heard: float = 0.0  # of sound given to the call
+    concealed: float = 0.0  # of that, what was made up for lost packets
+    recovered: float = 0.0  # of that, what was found again in the next packet (FEC)
+    delay: float = 0.0  # that putting packets in order costs now, in the mean
+    jitter: float = 0.0  # of the packets' arrival now (RFC 3550)
+    sent: int = 0  # packets of our audio
+    skipped: int = 0  # frames not sent because the event loop or the client was late
+    remote_loss: float | None = None  # share of our packets lost, by the caller's latest report
+    round_trip: float | None = None
+
+
 class Transport(Protocol):
     """What carries a call, as the server has it."""
 
-    @property
-    def lost_packets(self) -> int:
-        """Packets of the caller's that were concealed or skipped."""
-
-    @property
-    def skipped_ticks(self) -> int:
-        """Frames that were not sent because the event loop or the client was late."""
+    def report(self) -> MediaReport:
+        """What became of the audio so far."""
 
     async def close(self, replaced: bool = False) -> None:
         """End and free everything; `replaced` if another transport carries the session now.

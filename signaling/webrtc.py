@@ -6,7 +6,7 @@ import re
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any, Literal
 
@@ -39,8 +39,9 @@ from signaling.messages import (
 )
 from signaling.opus import OpusEncoder
 from signaling.presence import Presence
-from signaling.rtp import OpusReceiver, last_timestamp, received_packets, tap
-from signaling.transport import EVENT, Call, Closed
+from signaling.receiver import OpusReceiver
+from signaling.rtp import last_timestamp, received_packets, tap
+from signaling.transport import EVENT, Call, Closed, MediaReport
 from signaling.turn import IceServer as IceServer
 from signaling.turn import usable_servers, with_credentials
 
@@ -208,15 +209,9 @@ class WebRtcTransport:
         self._track.stop()
         await self._pc.close()
 
-    @property
-    def lost_packets(self) -> int:
-        """Packets of the caller's that were concealed or skipped."""
-        return self._receiver.lost if self._receiver else 0
-
-    @property
-    def skipped_ticks(self) -> int:
-        """Frames that were not sent because the event loop was late by more than a frame."""
-        return self._track.skipped
+    def report(self) -> MediaReport:
+        heard = self._receiver.report() if self._receiver else MediaReport()
+        return replace(heard, skipped=self._track.skipped)
 
     # The peer connection
 

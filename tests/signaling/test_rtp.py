@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from media.frames import Samples, frame_length
 from signaling.opus import OpusDecoder, OpusEncoder
-from signaling.rtp import OpusReceiver, last_timestamp, received_packets, tap
+from signaling.receiver import OpusReceiver
+from signaling.rtp import last_timestamp, received_packets, tap
 from tests.signaling.speech import frames, likeness, speech
 from tests.virtual_time import run, until
 
