@@ -143,6 +143,8 @@ class Conversation:
     may be given for tests; otherwise it is the one the settings name.
     """
 
+    live = False
+
     def __init__(
         self,
         vad: VadSettings,
@@ -182,6 +184,12 @@ class Conversation:
     def turn(self) -> int:
         """The number of the caller's latest turn; 0 before the first."""
         return self._turn
+
+    @property
+    def due(self) -> float | None:
+        """From when on a frame is to be pulled every 20 ms: 0, at once, or None, not now."""
+        busy = self._state is State.SPEAKING or not self._playout.settled
+        return 0.0 if busy else None
 
     @property
     def underruns(self) -> int:

@@ -1,15 +1,23 @@
 """A call with a full-duplex engine: it hears every frame and decides itself when to speak.
 
-Driven exactly like `Conversation`, but there are no turns to take: all is turn 0.
+Driven exactly like `Conversation`, but there are no turns to take: all is turn 0. And its sound is
+live: a frame is due the moment it came. Of a piece longer than a frame the later ones follow a
+little faster than they are spoken, so that a piece that came late is made up for, and no delay
+stays.
 """
+
+from collections import deque
 
 from media.conversation import Action, CancelTurn, Listen, Notify, StartTurn
 from media.events import Failure, ReplyText, UserTranscript
-from media.frames import AudioFrame, Samples
+from media.frames import AudioFrame, Samples, frame_length
 from media.playout import PlayoutBuffer
 
 BACKLOG_SECONDS = 0.2
 """Audio that waits longer than this is late; a live stream drops it."""
+
+PACE = 0.9
+"""Of the time that it takes to speak a piece, so much is taken to send it."""
 
 RESTART_SECONDS = 1.0
 """Of the caller's frames, before an engine that stopped is asked again: it may be starting too."""
@@ -20,12 +28,27 @@ class Duplex:
 
     timeout: float | None = None
     turn = 0
+    live = True
 
     def __init__(self, *, output_rate: int) -> None:
         self._playout = PlayoutBuffer(output_rate)
+        self._pieces: deque[tuple[float, int, int]] = deque()  # when each came, its start and end
         self._closed = False
         self._stopped: float | None = None  # seconds of frames since the engine's stream stopped
         self._actions: list[Action] = [StartTurn(0)]
+
+    @property
+    def due(self) -> float | None:
+        """From when on a frame can be pulled, on the clock of `now`; None while there is none."""
+        playout, length = self._playout, frame_length(self._playout.rate)
+        if playout.fading:
+            return 0.0
+        while self._pieces and self._pieces[0][2] < playout.position + length:
+            self._pieces.popleft()
+        if not self._pieces:
+            return None
+        came, start, _ = self._pieces[0]
+        return came + PACE * max(0, playout.position - start) / playout.rate
 
     @property
     def underruns(self) -> int:
@@ -65,7 +88,9 @@ class Duplex:
     def receive_speech(self, turn: int, samples: Samples, rate: int, text: str, now: float) -> None:
         if self._closed:
             return
+        start = self._playout.pushed
         self._playout.push(samples, rate)
+        self._pieces.append((now, start, self._playout.pushed))
         self._playout.trim(BACKLOG_SECONDS)
         if text:
             self._actions.append(Notify(ReplyText(turn, text)))
@@ -82,6 +107,7 @@ class Duplex:
     def interrupt(self) -> None:
         self._playout.flush()
         self._playout.reset()
+        self._pieces.clear()
 
     def handle_timeout(self, now: float) -> None:
         """There are no timeouts."""

@@ -24,6 +24,9 @@ REBUFFER_SECONDS = 0.06
 KEPT_SECONDS = 20.0
 """Of pulled audio, to be pulled again: more than a transport can be dead before it is missed."""
 
+TRAILING_FRAMES = 15
+"""Of silence, pulled after the last sound: an encoder gives what it holds, and knows of silence."""
+
 KEPT_FRAMES = round(KEPT_SECONDS / FRAME_SECONDS)
 
 
@@ -47,6 +50,7 @@ class PlayoutBuffer:
     def __init__(self, rate: int) -> None:
         self.rate = rate
         self.sequence = 0
+        self._silent = TRAILING_FRAMES  # frames of silence pulled in a row
         self.underruns = 0
         self.unheard = 0  # frames that were pulled and, when last told, not yet played
         self._answer = 0
@@ -81,6 +85,26 @@ class PlayoutBuffer:
     def buffered(self) -> float:
         """Seconds of unplayed audio."""
         return self._buffered / self.rate
+
+    @property
+    def settled(self) -> bool:
+        """Nothing more will come of what was pulled, not even an echo of it in an encoder."""
+        return not len(self._tail) and self._silent >= TRAILING_FRAMES
+
+    @property
+    def fading(self) -> bool:
+        """The next pull is the fade-out of what was flushed."""
+        return len(self._tail) > 0
+
+    @property
+    def position(self) -> int:
+        """Of the next sample to be pulled in this answer; what was dropped counts."""
+        return self._played
+
+    @property
+    def pushed(self) -> int:
+        """Samples of this answer so far."""
+        return self._pushed
 
     @property
     def played(self) -> float:
@@ -154,6 +178,11 @@ class PlayoutBuffer:
 
     def pull(self) -> Samples:
         """The next 20 ms to play: always a full frame, silence where there is nothing."""
+        out = self._next_frame()
+        self._silent = 0 if out.any() else self._silent + 1
+        return out
+
+    def _next_frame(self) -> Samples:
         self._pulls.append((self._answer, self._played))
         self.sequence += 1
         length = frame_length(self.rate)
@@ -207,7 +236,19 @@ class PlayoutBuffer:
 
     def trim(self, seconds: float) -> None:
         """Drop the oldest unplayed audio over `seconds`: a live stream is never played late."""
-        self._dropped += len(self._take(max(0, self._buffered - round(seconds * self.rate))))
+        excess = self._buffered - round(seconds * self.rate)
+        if excess <= 0:
+            return
+        # What was about to sound fades into what sounds instead.
+        dropped = self._take(min(excess + self._fade, self._buffered))
+        mixed = dropped[excess:].copy()
+        before = dropped[: len(mixed)].copy()
+        _ramp(mixed, rising=True)
+        _ramp(before, rising=False)
+        self._chunks.appendleft(mixed + before)
+        self._buffered += len(mixed)
+        self._played -= len(mixed)
+        self._dropped += excess
 
     def _cursor(self) -> int:
         """How many samples of this answer the far end has played."""

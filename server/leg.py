@@ -23,6 +23,10 @@ class Carried(Protocol):
 
     @property
     def sequence(self) -> int: ...
+    @property
+    def live(self) -> bool: ...
+    @property
+    def due(self) -> float | None: ...
     def carry(self, leg: "Leg") -> None: ...
     def receive_frame(self, samples: Samples) -> None: ...
     def receive_message(self, message: ClientMessage) -> None: ...
@@ -43,6 +47,7 @@ class Leg:
         self.output_rate = session.output_rate
         self.events = EventEmitter()
         self.locate: Callable[[int], int | None] = lambda timestamp: None
+        self.on_due: Callable[[], object] = lambda: None
         self.on_replaced: Callable[[], object] = lambda: None
         self.transport = transport
         self.resume = resume
@@ -54,6 +59,16 @@ class Leg:
     @property
     def sequence(self) -> int:
         return self._session.sequence
+
+    @property
+    def live(self) -> bool:
+        return self._session.live and not self.hold
+
+    @property
+    def due(self) -> float | None:
+        if not self.carrying:
+            return None
+        return 0.0 if self.hold else self._session.due
 
     def start(self) -> None:
         self._session.carry(self)

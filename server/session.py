@@ -251,6 +251,14 @@ class Session:
         """The number of the frame that is pulled next."""
         return self._dialogue.sequence
 
+    @property
+    def live(self) -> bool:
+        return self._dialogue.live
+
+    @property
+    def due(self) -> float | None:
+        return self._dialogue.due
+
     def receive_frame(self, samples: Samples) -> None:
         self._dialogue.receive_frame(AudioFrame(samples, self.input_rate), self._loop.time())
         self._drive()
@@ -321,6 +329,8 @@ class Session:
         finally:
             self._driving = False
         self._arm()
+        if self._leg:
+            self._leg.on_due()
 
     def _perform(self, action: Action) -> None:
         session = self._engine_session

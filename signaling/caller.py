@@ -9,6 +9,7 @@ await caller.connected.wait()
 import asyncio
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from aiortc import MediaStreamTrack, RTCPeerConnection, RTCSessionDescription
@@ -16,9 +17,24 @@ from aiortc import MediaStreamTrack, RTCPeerConnection, RTCSessionDescription
 from media.frames import Samples
 from signaling.bookmark import Bookmark
 from signaling.ice import use_addresses
+from signaling.opus import OpusEncoder
+from signaling.opus_sdp import OpusWishes, opus_wishes, with_opus_parameters
 from signaling.receiver import OpusReceiver
 from signaling.rtp import tap
-from signaling.webrtc import VoiceTrack
+from signaling.rtp_sender import RtpSender, SilentTrack
+from signaling.voice import VoiceSender
+
+
+class _Microphone:
+    """Is always on: a frame every 20 ms, whatever there is to hear."""
+
+    live = False
+    due = 0.0
+
+    def __init__(self, rate: int, pull: Callable[[], Samples]) -> None:
+        self.output_rate = rate
+        self.pull = pull
+        self.on_due: Callable[[], object] = lambda: None
 
 
 class WebRtcCaller:
@@ -43,8 +59,12 @@ class WebRtcCaller:
         self._receive_event = receive_event
         self._pc = RTCPeerConnection()
         self._receiver = OpusReceiver(rate, receive)
-        self._track = VoiceTrack(pull, rate, bitrate)
-        self._pc.addTrack(self._track)
+        self._track = SilentTrack()
+        self._transceiver = self._pc.addTransceiver(self._track, "sendrecv")
+        self._microphone = _Microphone(rate, pull)
+        self._encoder = OpusEncoder(rate, bitrate)
+        self._wishes = OpusWishes()
+        self._voice: VoiceSender | None = None
         self._channel = self._pc.createDataChannel("events")
         self._channel.on("message", self._receive_message)
         self._pc.on("track", self._receive_track)
@@ -60,10 +80,11 @@ class WebRtcCaller:
         offer = await self._pc.createOffer()
         use_addresses(self._pc, self._addresses)
         await self._pc.setLocalDescription(offer)
-        return str(self._pc.localDescription.sdp)
+        return with_opus_parameters(self._pc.localDescription.sdp)
 
     async def accept(self, answer: str) -> None:
         """Take the server's SDP; the call is up when `connected` is set."""
+        self._wishes = replace(opus_wishes(answer), dtx=False)
         await self._pc.setRemoteDescription(RTCSessionDescription(answer, "answer"))
 
     def send(self, message: dict[str, Any]) -> None:
@@ -73,8 +94,18 @@ class WebRtcCaller:
 
     async def close(self) -> None:
         self._receiver.close()
+        if self._voice:
+            self._voice.close()
         self._track.stop()
         await self._pc.close()
+
+    def _speak(self) -> None:
+        if self._voice is None:
+            rtp = RtpSender(self._transceiver)
+            self._voice = VoiceSender(
+                self._microphone, self._encoder, rtp.send, rtp.remote_report, self._wishes
+            )
+            self._voice.start()
 
     def _receive_message(self, text: str) -> None:
         message = json.loads(text)
@@ -89,5 +120,6 @@ class WebRtcCaller:
     def _follow_state(self) -> None:
         if self._pc.connectionState == "connected":
             self.connected.set()
+            self._speak()
         elif self._pc.connectionState in ("failed", "closed"):
             self.closed.set()

@@ -19,7 +19,7 @@ MAX_PACKET_BYTES = 1276  # RFC 6716, 3.4: 1275 bytes of frame and the table of c
 
 _APPLICATION_VOIP = 2048
 _SET_BITRATE, _SET_COMPLEXITY, _SET_SIGNAL = 4002, 4010, 4024
-_SET_INBAND_FEC, _SET_PACKET_LOSS = 4012, 4014
+_SET_INBAND_FEC, _SET_PACKET_LOSS, _SET_DTX = 4012, 4014, 4016
 _SIGNAL_VOICE = 3001
 
 
@@ -77,10 +77,13 @@ class OpusEncoder:
     """Mono voice at `rate` Hz (8, 12, 16, 24 or 48 kHz) to packets of `bitrate` bit/s.
 
     With `expected_loss` in percent, packets carry the one before them again (in-band FEC), worse
-    the less loss is expected, in the same bitrate.
+    the less loss is expected, in the same bitrate. With `dtx`, a packet of silence that goes on
+    has one or two bytes and need not be sent.
     """
 
-    def __init__(self, rate: int, bitrate: int = 32_000, expected_loss: int = 0) -> None:
+    def __init__(
+        self, rate: int, bitrate: int = 32_000, expected_loss: int = 0, dtx: bool = False
+    ) -> None:
         self._opus = _library()
         error = ctypes.c_int()
         self._state = self._opus.opus_encoder_create(
@@ -93,10 +96,18 @@ class OpusEncoder:
             # 5 of 10: 131 us a frame at 24 kHz; the rest buys nothing one hears in a voice.
             (_SET_COMPLEXITY, 5),
             (_SET_SIGNAL, _SIGNAL_VOICE),
-            (_SET_INBAND_FEC, int(expected_loss > 0)),
-            (_SET_PACKET_LOSS, expected_loss),
+            (_SET_DTX, int(dtx)),
         ):
-            _checked(self._opus.opus_encoder_ctl(self._state, request, ctypes.c_int32(value)))
+            self._set(request, value)
+        self.expect_loss(expected_loss)
+
+    def expect_loss(self, percent: int) -> None:
+        """From now on, that so many of the packets are lost."""
+        self._set(_SET_INBAND_FEC, int(percent > 0))
+        self._set(_SET_PACKET_LOSS, percent)
+
+    def _set(self, request: int, value: int) -> None:
+        _checked(self._opus.opus_encoder_ctl(self._state, request, ctypes.c_int32(value)))
 
     def encode(self, samples: Samples) -> bytes:
         """One packet from one frame of 2.5, 5, 10, 20, 40 or 60 ms. Raises OpusError."""
@@ -123,6 +134,7 @@ class OpusDecoder:
         _checked(error.value)
         self._rate = rate
         self._pcm = np.zeros(round(rate * MAX_FRAME_SECONDS), dtype=np.int16)
+        self._address = self._pcm.ctypes.data  # asking for it takes longer than copying a frame
 
     def decode(self, packet: bytes) -> Samples:
         """The samples of a packet. Raises OpusError; the decoder stays usable."""
@@ -143,7 +155,7 @@ class OpusDecoder:
                 self._state,
                 packet,
                 len(packet) if packet is not None else 0,
-                self._pcm.ctypes.data,
+                self._address,
                 limit,
                 int(fec),
             )
@@ -153,3 +165,17 @@ class OpusDecoder:
     def __del__(self) -> None:
         if getattr(self, "_state", None):
             self._opus.opus_decoder_destroy(self._state)
+
+
+def has_fec(packet: bytes) -> bool:
+    """Does this packet, mono, carry the one before it too (RFC 6716, 4.2.4)?
+
+    libopus 1.5 can say it, but that of many systems is older. Only packets of one frame are looked
+    into: what senders make of 20 ms, and for a voice up to 60.
+    """
+    config, code = packet[0] >> 3, packet[0] & 3
+    if config >= 16 or code or len(packet) == 1:
+        return False  # CELT has none
+    # The first bits are a flag of activity for each 20 ms of the frame, then that of FEC.
+    flags = (1, 1, 2, 3)[config & 3] if config < 12 else 1
+    return bool(packet[1] >> (7 - flags) & 1)

@@ -37,6 +37,7 @@ MAX_AHEAD = 100  # frames between what was sent and what the client says it play
 TRAILING_FRAMES = 2  # of silence after a sound, for what is still in an encoder or a resampler
 _SAID_SO = TRAILING_FRAMES + 2
 LAST_WORDS_SECONDS = 1.0  # for the events that are unsent at the end
+LIVE_GAP = 0.1  # seconds without a frame after which a live stream is said to be silent
 AUDIO_BURST = 10.0  # seconds of audio that a client may send faster than it can be spoken
 MESSAGE_RATE = 250.0  # messages a second, audio included; one who sends more is let go
 MESSAGE_BURST = 1500.0  # as after a stall of the connection
@@ -81,11 +82,13 @@ class StreamTransport:
         self._reports = False  # whether the client says what it has played
         self._played = 0  # by its latest report, the frame that it plays next
         self._sounding_since = 0  # the first frame after a silence
+        self._slot = 0.0  # when the next frame follows the one before it
         self._lost: asyncio.Future[bool] = self._loop.create_future()
         self._tasks: list[asyncio.Task[None]] = []
         self._skipped = 0
         self._code = NORMAL
         call.events.on(EVENT, self._send_event)
+        call.on_due = self._wake.set
 
     def report(self) -> MediaReport:
         """Skipped are frames for which the connection or the client had no room in time."""
@@ -115,6 +118,7 @@ class StreamTransport:
             self._code = REPLACED  # `run` closes too, and may be the first
         self._end(lost=False)
         self._presence.close()
+        self._call.on_due = lambda: None
         self._call.events.remove_all_listeners(EVENT)
         for task in self._tasks:
             task.cancel()
@@ -183,36 +187,61 @@ class StreamTransport:
 
     async def _send(self) -> None:
         try:
-            due = self._loop.time()
+            self._slot = self._loop.time()
             while True:
                 while self._texts:
                     await self._channel.send(self._texts.popleft())
-                late = int((self._loop.time() - due) / FRAME_SECONDS)
-                if late > 0:  # the connection took no more: what was to be played has been played
-                    self._skipped += late
-                    self._ahead = max(0, self._ahead - late)
-                    due += late * FRAME_SECONDS
-                if self._loop.time() >= due:
-                    due += FRAME_SECONDS
+                at = self._next()
+                if at is not None and at <= self._loop.time():
                     await self._tick()
-                    continue
-                timer = self._loop.call_at(due, self._wake.set)
-                await self._wake.wait()
-                self._wake.clear()
-                timer.cancel()
+                else:
+                    await self._wait(at)
         except ChannelClosed as error:
             self._end(lost=not error.hung_up)
 
+    def _next(self) -> float | None:
+        """When there is something to be done; None: not before something comes."""
+        due = self._call.due
+        if self._call.live and due is not None:
+            return due
+        silent = due is None and not self._ahead and self._quiet == _SAID_SO
+        return None if silent else self._slot
+
+    async def _wait(self, until: float | None) -> None:
+        timer = None if until is None else self._loop.call_at(until, self._wake.set)
+        await self._wake.wait()
+        self._wake.clear()
+        if timer:
+            timer.cancel()
+        else:  # what comes after silence need not wait for a tick
+            self._slot = max(self._slot, self._loop.time())
+
     async def _tick(self) -> None:
-        if self._quiet < _SAID_SO and self._is_behind():
+        now, due = self._loop.time(), self._call.due
+        if self._call.live:
+            self._slot = now + (LIVE_GAP if due is not None else 0)
+        else:
+            late = int((now - self._slot) / FRAME_SECONDS)
+            if late > 0:  # the connection took no more: what was to be played has been played
+                self._skipped += late
+                self._ahead = max(0, self._ahead - late)
+            self._slot += (late + 1) * FRAME_SECONDS
+        if due is not None and self._quiet < _SAID_SO and self._is_behind():
             self._skipped += 1
+            if self._call.live:
+                self._call.pull()  # it does not wait
         elif self._ahead and self._quiet == _SAID_SO:
             self._ahead -= 1  # in silence there is nothing to be ahead of
+        elif due is None:
+            await self._say_silence()
         else:
             await self._send_frame()
-            while self._ahead < self._lead and self._quiet == 0:
+            while self._ahead < self._lead and self._quiet == 0 and self._can_lead():
                 self._ahead += 1
                 await self._send_frame()
+
+    def _can_lead(self) -> bool:
+        return not self._call.live and self._call.due is not None
 
     def _is_behind(self) -> bool:
         """Whether a client that reports has played too little of what sounds now.
@@ -237,8 +266,12 @@ class StreamTransport:
         if self._quiet <= TRAILING_FRAMES:
             await self._send_packet(self._encoder.kind, sequence, self._encoder.encode(samples))
         elif self._quiet < _SAID_SO:
-            self._silent_since = sequence
-            await self._send_packet(Kind.SILENCE, sequence, b"")
+            await self._say_silence(sequence)
+
+    async def _say_silence(self, since: int | None = None) -> None:
+        self._quiet = _SAID_SO
+        self._silent_since = self._call.sequence if since is None else since
+        await self._send_packet(Kind.SILENCE, self._silent_since, b"")
 
     async def _send_packet(self, kind: Kind, sequence: int, payload: bytes) -> None:
         timestamp = round(1000 * (self._loop.time() - self._started))

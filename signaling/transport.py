@@ -25,6 +25,17 @@ class Call(Protocol):
     locate: Callable[[int], int | None]
     """Set by a transport whose packets have timestamps in place of the frames' sequence numbers:
     the frame that is played after the packet of this timestamp."""
+    on_due: Callable[[], object]
+    """Set by a transport: called when `due` may have become something else."""
+
+    @property
+    def live(self) -> bool:
+        """Whether its frames come one by one, each due when it is there; else there is an answer
+        that waits, and it is the transport that paces it: 20 ms a frame."""
+
+    @property
+    def due(self) -> float | None:
+        """From when on the next frame is to be pulled, on the loop's clock; None: there is none."""
 
     @property
     def sequence(self) -> int:
@@ -49,7 +60,7 @@ class Call(Protocol):
         """Hear which frame the client plays next."""
 
     def pull(self) -> Samples:
-        """20 ms for the caller to hear; called every 20 ms, whether there is something or not."""
+        """20 ms for the caller to hear; silence if there is nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +82,14 @@ class MediaReport:
     skipped: int = 0  # frames not sent because the event loop or the client was late
     remote_loss: float | None = None  # share of our packets lost, by the caller's latest report
     round_trip: float | None = None
+
+
+_COUNTED = ("received", "lost", "late", "heard", "concealed", "recovered", "sent", "skipped")
+
+
+def add(one: MediaReport, other: MediaReport) -> MediaReport:
+    """What both counted. What is so only now, such as the jitter, has no sum: it is left out."""
+    return MediaReport(**{name: getattr(one, name) + getattr(other, name) for name in _COUNTED})
 
 
 class Transport(Protocol):

@@ -2,29 +2,25 @@
 
 import asyncio
 import logging
-import re
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from fractions import Fraction
-from typing import Any, Literal
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 from aiortc import (
-    MediaStreamTrack,
     RTCConfiguration,
     RTCDataChannel,
     RTCIceServer,
     RTCPeerConnection,
     RTCRtpSender,
+    RTCRtpTransceiver,
     RTCSessionDescription,
 )
-from aiortc.mediastreams import MediaStreamError
 from aiortc.sdp import SessionDescription, candidate_from_sdp
-from av.packet import Packet
 
 from media.events import Event
-from media.frames import FRAME_SECONDS, Samples
+from media.frames import Samples
 from signaling.ice import default_addresses, use_addresses, without_idle_candidates
 from signaling.ice_mux import IceMux
 from signaling.messages import (
@@ -38,16 +34,18 @@ from signaling.messages import (
     encode_pong,
 )
 from signaling.opus import OpusEncoder
+from signaling.opus_sdp import OpusWishes, opus_wishes, with_opus_parameters
 from signaling.presence import Presence
 from signaling.receiver import OpusReceiver
-from signaling.rtp import last_timestamp, received_packets, tap
+from signaling.rtp import received_packets, tap
+from signaling.rtp_sender import RtpSender, SilentTrack
 from signaling.transport import EVENT, Call, Closed, MediaReport
 from signaling.turn import IceServer as IceServer
 from signaling.turn import usable_servers, with_credentials
+from signaling.voice import VoiceSender
 
 logger = logging.getLogger(__name__)
 
-CLOCK_RATE = 48_000  # of Opus RTP timestamps (RFC 7587)
 MAX_TIMESTAMPS = 1500  # 30 s of packets whose time stamps are remembered
 MAX_UNSENT_EVENTS = 256  # kept for a data channel that is not open yet
 MAX_BUFFERED_EVENTS = 1 << 20  # bytes in a data channel that nobody reads
@@ -87,44 +85,6 @@ class OfferError(ValueError):
     """The offer cannot be answered; the text says why."""
 
 
-class VoiceTrack(MediaStreamTrack):
-    """Pulls 20 ms at a time and gives it as an Opus packet, paced by the event loop's clock.
-
-    Deadlines are absolute: a tick that comes late is followed by one that is on time. After a
-    stall of more than a tick the missed ones are skipped, in RTP time too; none is caught up.
-    """
-
-    kind = "audio"
-
-    def __init__(self, pull: Callable[[], Samples], rate: int, bitrate: int) -> None:
-        super().__init__()
-        self._pull = pull
-        self._encoder = OpusEncoder(rate, bitrate)
-        self._clock = asyncio.get_running_loop().time
-        self._start: float | None = None
-        self._tick = 0
-        self.skipped = 0
-
-    async def recv(self) -> "Packet[Any]":
-        """The next packet, when it is due. aiortc sends packets as they are."""
-        if self.readyState != "live":
-            raise MediaStreamError
-        if self._start is None:
-            self._start = self._clock()
-        ahead = self._start + self._tick * FRAME_SECONDS - self._clock()
-        if ahead > 0:
-            await asyncio.sleep(ahead)
-        elif -ahead > FRAME_SECONDS:
-            missed = int(-ahead / FRAME_SECONDS)
-            self._tick += missed
-            self.skipped += missed
-        packet = Packet(self._encoder.encode(self._pull()))
-        packet.pts = round(self._tick * FRAME_SECONDS * CLOCK_RATE)
-        packet.time_base = Fraction(1, CLOCK_RATE)
-        self._tick += 1
-        return packet
-
-
 class WebRtcTransport:
     """Carries one call. `answer` once; `on_closed` is called once, unless `close` is."""
 
@@ -142,11 +102,13 @@ class WebRtcTransport:
         self._loop = asyncio.get_running_loop()
         self._pc = RTCPeerConnection(_configuration(settings.ice_servers))
         self._receiver: OpusReceiver | None = None
-        self._track = VoiceTrack(self._pull, call.output_rate, settings.bitrate)
+        self._track = SilentTrack()
+        self._voice: VoiceSender | None = None
+        self._wishes = OpusWishes()
         self._channel: RTCDataChannel | None = None
         self._unsent: deque[str] = deque(maxlen=MAX_UNSENT_EVENTS)
-        self._sender: RTCRtpSender | None = None
-        # After which packet, by its time stamp, which frame was pulled.
+        self._transceiver: RTCRtpTransceiver | None = None
+        # After which packet, by its time stamp, which frame is played.
         self._timestamps: deque[tuple[int, int]] = deque(maxlen=MAX_TIMESTAMPS)
         self._presence: Presence | None = None
         self._closed = False
@@ -159,6 +121,7 @@ class WebRtcTransport:
     async def answer(self, offer: str) -> str:
         """The SDP answer to an SDP offer. Raises OfferError; then `close` is still to be called."""
         _check(offer)
+        self._wishes = opus_wishes(offer)
         offer = without_idle_candidates(offer)
         voice = self._pc.addTransceiver(self._track, "sendrecv")
         voice.setCodecPreferences(_OPUS)
@@ -169,7 +132,7 @@ class WebRtcTransport:
             raise OfferError(f"the offer cannot be used: {error!r}") from error
         self._receiver = OpusReceiver(self._call.input_rate, self._receive_frame)
         tap(voice.receiver, self._receiver)
-        self._sender = voice.sender
+        self._transceiver = voice
         for transceiver in self._pc.getTransceivers():
             # Nobody would take video or a second voice from aiortc's queues, which have no end.
             if transceiver is not voice:
@@ -179,7 +142,7 @@ class WebRtcTransport:
         if self._mux:
             self._mux.attach(self._pc)
         await self._pc.setLocalDescription(await self._pc.createAnswer())
-        return _ask_for_fec(self._pc.localDescription.sdp)
+        return with_opus_parameters(self._pc.localDescription.sdp)
 
     async def add_candidate(self, line: str, mid: str | None, index: int | None) -> None:
         """Trickle ICE: another of the caller's candidates. Raises OfferError."""
@@ -206,12 +169,14 @@ class WebRtcTransport:
         self._call.events.remove_listener(EVENT, self._send_event)
         if self._receiver:
             self._receiver.close()
+        if self._voice:
+            self._voice.close()
         self._track.stop()
         await self._pc.close()
 
     def report(self) -> MediaReport:
         heard = self._receiver.report() if self._receiver else MediaReport()
-        return replace(heard, skipped=self._track.skipped)
+        return self._voice.report(heard) if self._voice else heard
 
     # The peer connection
 
@@ -222,13 +187,14 @@ class WebRtcTransport:
             self._watchdog.cancel()
             self._watch()
             self._call.start()
+            self._speak()
         elif state in ("failed", "closed"):
             self._give_up(lost=state == "failed")
 
     def _watch(self) -> None:
         """A caller who vanishes says nothing; aiortc itself notices after 30 to 60 s."""
-        assert self._sender is not None
-        receiver = next(t.receiver for t in self._pc.getTransceivers() if t.sender is self._sender)
+        assert self._transceiver is not None
+        receiver = self._transceiver.receiver
         self._presence = Presence(
             self._call,
             self._settings.silence_timeout,
@@ -247,10 +213,23 @@ class WebRtcTransport:
             self._presence.hear()
         self._call.receive_frame(samples)
 
-    def _pull(self) -> Samples:
-        assert self._sender is not None
-        self._timestamps.append((last_timestamp(self._sender), self._call.sequence))
-        return self._call.pull()
+    def _speak(self) -> None:
+        assert self._transceiver is not None
+        rtp, wishes = RtpSender(self._transceiver), self._wishes
+
+        def send(payload: bytes, timestamp: int, marker: bool) -> None:
+            rtp.send(payload, timestamp, marker)
+            self._timestamps.append((rtp.last_timestamp, self._call.sequence))
+
+        bitrate = min(self._settings.bitrate, wishes.max_bitrate or self._settings.bitrate)
+        self._voice = VoiceSender(
+            self._call,
+            OpusEncoder(self._call.output_rate, bitrate, dtx=wishes.dtx),
+            send,
+            rtp.remote_report,
+            wishes,
+        )
+        self._voice.start()
 
     def _locate(self, timestamp: int) -> int | None:
         """The frame that is played after the packet of this time stamp."""
@@ -318,12 +297,3 @@ def _check(offer: str) -> None:
         raise OfferError(f"the offer's audio is {audio[0].direction}: it must be sendrecv")
     if not any(codec.mimeType.lower() == "audio/opus" for codec in audio[0].rtp.codecs):
         raise OfferError("the offer's audio is not Opus, and nothing else is spoken here")
-
-
-def _ask_for_fec(sdp: str) -> str:
-    """Tell the caller that we use in-band FEC; aiortc answers without any Opus parameters."""
-    return re.sub(
-        r"(a=rtpmap:(\d+) opus/48000/2\r\n)(?!a=fmtp:\2)",
-        r"\1a=fmtp:\2 minptime=10;useinbandfec=1\r\n",
-        sdp,
-    )

@@ -1,9 +1,10 @@
 """media.duplex: frames in, frames out, and an engine that is started again when it stops."""
 
 import numpy as np
+import pytest
 
 from media.conversation import Action, CancelTurn, Listen, Notify, StartTurn
-from media.duplex import BACKLOG_SECONDS, RESTART_SECONDS, Duplex
+from media.duplex import BACKLOG_SECONDS, PACE, RESTART_SECONDS, Duplex
 from media.events import Failure, ReplyText, UserTranscript
 from media.frames import AudioFrame, Samples, silence
 
@@ -62,6 +63,61 @@ def test_a_backlog_is_dropped_and_not_played_late() -> None:
     frames = round(BACKLOG_SECONDS / 0.02)
     assert [int(duplex.pull()[-1]) for _ in range(frames)] == list(range(31 - frames, 31))
     assert not duplex.pull()[192:].any()
+
+
+def test_a_frame_is_due_when_it_came() -> None:
+    duplex = opened()
+    assert duplex.live
+    assert duplex.due is None
+    for n, came in enumerate((1.0, 1.02, 1.055, 1.056)):
+        duplex.receive_speech(0, sound(n + 1), RATE, "", came)
+        assert duplex.due == came
+        assert (duplex.pull() == n + 1).all()
+        assert duplex.due is None
+    assert duplex.underruns == 0
+
+
+def test_half_a_frame_is_not_due() -> None:
+    duplex = opened()
+    duplex.receive_speech(0, sound(1, 0.01), RATE, "", 1.0)
+    assert duplex.due is None
+    duplex.receive_speech(0, sound(1, 0.01), RATE, "", 1.5)
+    assert duplex.due == 1.5
+    assert (duplex.pull() == 1).all()
+
+
+def test_a_long_piece_is_paced_a_little_faster_than_it_is_spoken() -> None:
+    duplex = opened()
+    duplex.receive_speech(0, sound(1, 0.08), RATE, "", 1.0)
+    due = []
+    while (at := duplex.due) is not None:
+        due.append(at)
+        duplex.pull()
+    assert due == [pytest.approx(1.0 + n * 0.02 * PACE) for n in range(4)]
+
+
+def test_a_piece_that_came_late_is_made_up_for() -> None:
+    """Pieces of 80 ms, one of them 50 ms late: the next one goes out as if it had not been."""
+    duplex, now = opened(), 0.0
+    delays = []
+    for came in (0.0, 0.08, 0.21, 0.24, 0.32, 0.4, 0.48):
+        duplex.receive_speech(0, sound(1, 0.08), RATE, "", came)
+        while (at := duplex.due) is not None:
+            now = max(now, at)
+            duplex.pull()
+        delays.append(now - came)
+    assert delays[2:] == pytest.approx([delays[0]] * 5, abs=0.025)
+    assert delays[-1] == pytest.approx(delays[0])
+
+
+def test_what_is_thrown_away_is_not_due_but_its_fade_is() -> None:
+    duplex = opened()
+    duplex.receive_speech(0, sound(1000, 0.2), RATE, "", 1.0)
+    duplex.pull()
+    duplex.interrupt()
+    assert duplex.due == 0.0
+    duplex.pull()
+    assert duplex.due is None
 
 
 def test_the_client_may_throw_away_what_waits() -> None:

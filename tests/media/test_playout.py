@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from media.frames import Samples, frame_length, silence
-from media.playout import PlayoutBuffer
+from media.playout import FADE_SECONDS, TRAILING_FRAMES, PlayoutBuffer
 
 RATE = 24_000
 FRAME = frame_length(RATE)
@@ -476,9 +476,35 @@ def test_trim_drops_the_oldest() -> None:
     buffer.trim(0.1)
     assert buffer.buffered == 0.1
     assert buffer.played == 0.02  # what was dropped was not heard
-    assert pulled(buffer, 5)[::FRAME].tolist() == [6, 7, 8, 9, 10]
+    assert pulled(buffer, 5)[FRAME // 2 :: FRAME].tolist() == [6, 7, 8, 9, 10]
     buffer.trim(0.1)
     assert buffer.played == 0.12
+
+
+def test_trim_does_not_click() -> None:
+    """Two loud places are joined by a fade from one to the other."""
+    buffer = PlayoutBuffer(RATE)
+    for value in (9000, 9000, -9000, -9000):
+        buffer.push(constant(FRAME, value), RATE)
+    before = buffer.pull()
+    buffer.trim(0.02)
+    after = buffer.pull()
+    steps = np.abs(np.diff(np.concatenate((before, after)).astype(int)))
+    assert steps.max() < 18000 / (FADE_SECONDS * RATE) + 4
+    assert after[-1] == -9000
+    assert buffer.buffered == 0
+
+
+def test_it_is_settled_when_an_encoder_knows_of_the_silence() -> None:
+    buffer = PlayoutBuffer(RATE)
+    assert buffer.settled
+    buffer.push(constant(FRAME, 5), RATE)
+    buffer.finish()
+    buffer.pull()
+    for _ in range(TRAILING_FRAMES):
+        assert not buffer.settled
+        buffer.pull()
+    assert buffer.settled
 
 
 def test_an_hour_neither_grows_nor_drifts() -> None:

@@ -53,8 +53,10 @@ class Line:
 
 
 @asynccontextmanager
-async def line(hello: Hello = PCM, sequence: int = 0, **settings: Any) -> AsyncIterator[Line]:
-    running = Line(ScriptedCall(sequence=sequence), StreamSettings(**settings), hello)
+async def line(
+    hello: Hello = PCM, sequence: int = 0, call: ScriptedCall | None = None, **settings: Any
+) -> AsyncIterator[Line]:
+    running = Line(call or ScriptedCall(sequence=sequence), StreamSettings(**settings), hello)
     try:
         await settle()
         yield running

@@ -1,5 +1,7 @@
 """libopus does what this server needs of it, and survives what the network brings."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -18,7 +20,7 @@ from tests.signaling.speech import frames, likeness, speech
 RATES = [8_000, 12_000, 16_000, 24_000, 48_000]
 
 
-def encode(samples: Samples, rate: int, **options: int) -> list[bytes]:
+def encode(samples: Samples, rate: int, **options: Any) -> list[bytes]:
     encoder = OpusEncoder(rate, **options)
     return [encoder.encode(frame) for frame in frames(samples, rate)]
 

@@ -11,6 +11,7 @@ from media.frames import FRAME_SECONDS, silence
 from signaling.messages import Hello
 from signaling.packets import Kind
 from signaling.stream import MAX_AHEAD, MAX_UNSENT_TEXTS
+from tests.signaling.call import LiveCall
 from tests.signaling.stream_line import INTERRUPTED, LEAD, TRAIL, levels, line, sound
 from tests.virtual_time import VirtualTimeLoop, settle
 
@@ -23,7 +24,19 @@ async def test_silence_is_not_sent() -> None:
     async with line() as running:
         await running.client(3.0)
         assert running.channel.packets == []
-        assert len(running.call.pulls) == pytest.approx(150, abs=2)  # but the call goes on
+        assert running.call.pulls == []
+
+
+async def test_what_comes_after_a_silence_does_not_wait_for_a_tick() -> None:
+    async with line() as running:
+        loop = asyncio.get_running_loop()
+        for pause in (0.513, 0.707, 0.001):
+            await running.client(pause)
+            said = loop.time()
+            running.call.say(sound(20))
+            await running.client(1.0)
+            first = next(at for at, n in running.channel.audio if at >= said)
+            assert first == said
 
 
 async def test_sound_is_sent_ahead_of_its_time_and_then_at_its_pace() -> None:
@@ -55,11 +68,19 @@ async def test_one_packet_says_that_it_is_silent_after_the_trail_of_a_sound() ->
 async def test_the_lead_is_let_go_in_silence() -> None:
     """Else the frames pulled would run ahead of time a little further with each answer."""
     async with line() as running:
+        ahead = []
         for _ in range(10):
+            began, first = asyncio.get_running_loop().time(), running.call.sequence
             running.call.say(sound(20))
             await running.client(2.0)
-        elapsed = asyncio.get_running_loop().time()
-        assert len(running.call.pulls) == pytest.approx(elapsed / FRAME_SECONDS, abs=2)
+            ahead.append(
+                max(
+                    n + 1 - first - (at - began) / FRAME_SECONDS
+                    for at, n in running.channel.audio
+                    if n >= first
+                )
+            )
+        assert max(ahead) <= 1 + LEAD + 1e-6
         assert len(running.channel.silences) == 10
 
 
@@ -78,7 +99,7 @@ async def test_sequence_numbers_are_the_sessions() -> None:
         running.call.say(sound(5))
         await running.client(1.0)
         first, last = running.channel.audio[0][1], running.channel.audio[-1][1]
-        assert (first, last) == (5001, 5007)  # 5000 was the silence pulled at once
+        assert (first, last) == (5000, 5006)
 
 
 async def test_the_time_of_a_packet_is_in_it() -> None:
@@ -106,6 +127,50 @@ async def test_opus_to_the_client() -> None:
         assert kinds == [Kind.OPUS] * (10 + TRAIL) + [Kind.SILENCE]
 
 
+# A live stream
+
+
+async def test_a_live_frame_is_sent_the_moment_it_is_due() -> None:
+    call = LiveCall()
+    async with line(call=call) as running:
+        loop = asyncio.get_running_loop()
+        due = []
+        for frame, pause in zip(sound(6), (0.3, 0.02, 0.05, 0.001, 0.02, 0.019), strict=True):
+            await running.client(pause)
+            due.append(loop.time() + 0.004)
+            call.arrive(frame, after=0.004)
+        await running.client(1.0)
+        assert [at for at, _ in running.channel.audio] == pytest.approx(due)
+        assert levels(running.channel) == list(range(1000, 1006))
+        assert [n for _, n in running.channel.audio] == list(range(6))
+
+
+async def test_a_live_stream_that_stops_is_said_to_be_silent_once() -> None:
+    call = LiveCall()
+    async with line(call=call) as running:
+        for frame in sound(4):
+            call.arrive(frame)
+            await running.client(0.09)  # late, but not silent
+        await running.client(2.0)
+        call.arrive(sound(1)[0])
+        await running.client(2.0)
+        assert running.channel.silences == [4, 5]
+        assert len(call.pulls) == 5
+
+
+async def test_a_live_stream_does_not_wait_for_a_client_who_has_stopped_to_play() -> None:
+    call = LiveCall()
+    async with line(call=call) as running:
+        loop = asyncio.get_running_loop()
+        running.channel.put({"type": "played", "sequence": 0})
+        for frame in sound(3 * MAX_AHEAD):
+            call.arrive(frame)
+            await running.client(0.02)
+        assert len(running.channel.audio) == MAX_AHEAD + 1
+        assert call.pulls[-1] == (pytest.approx(loop.time() - 0.02), 3 * MAX_AHEAD - 1)
+        assert running.transport.report().skipped == 2 * MAX_AHEAD - 1
+
+
 # Interruption
 
 
@@ -125,7 +190,7 @@ async def test_a_flush_takes_back_what_was_sent_and_nothing_more_is() -> None:
         assert running.channel.texts[flush + 1]["type"] == "reply.ended"
         assert len(running.channel.audio) == sent
         assert running.channel.silences == []  # the flush has said it
-        assert running.call.pulls[-1][1] > sequence + 80
+        assert running.call.due is None  # what trails an answer was pulled all the same
 
 
 async def test_an_answer_right_after_a_flush_is_sent_whole() -> None:

@@ -233,7 +233,8 @@ async def test_a_vanished_caller_is_noticed(nothing_left: NothingLeft) -> None:
         await both.connect()
         await both.until(lambda: len(both.call.heard) > 5)
         [sender] = both.caller._pc.getSenders()
-        both.caller._track.stop()  # no more packets, and no goodbye
+        assert both.caller._voice
+        both.caller._voice.close()  # no more packets, and no goodbye
         await sender.stop()
         await both.closed.wait()
         assert both.lost == [True]
@@ -243,7 +244,8 @@ async def test_a_caller_who_only_sends_messages_is_there() -> None:
     async with ends(replace(SETTINGS, silence_timeout=1.0)) as both:
         await both.connect()
         await both.until(lambda: bool(both.events) and bool(both.call.heard))
-        await both.caller._pc.getSenders()[0].stop()
+        assert both.caller._voice
+        both.caller._voice.close()
         for n in range(30):  # 1.5 s: longer than the timeout
             both.caller.send({"type": "ping", "t": n})
             await asyncio.sleep(0.05)
