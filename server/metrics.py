@@ -5,9 +5,9 @@ import os
 import resource
 import sys
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 from pyee import EventEmitter
 
@@ -20,9 +20,11 @@ from media.events import (
     SessionStarted,
     UserStopped,
 )
-from signaling.transport import EVENT
+from server.histogram import Histogram
+from signaling.transport import EVENT, MediaReport
 
-WINDOW = 500  # turns that the latency figures speak of
+WINDOW = 500  # turns that the latency figures of `/status` speak of
+FIRST_AUDIO_BOUNDS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0)  # seconds
 
 
 def process_figures() -> dict[str, int | float]:
@@ -46,6 +48,12 @@ def _resident_bytes() -> int:
         return peak if sys.platform == "darwin" else peak * 1024
 
 
+def media_figures(report: MediaReport) -> dict[str, object]:
+    """What `/status` says of the audio of a transport: `concealment` is the share made up."""
+    concealment = report.concealed / report.heard if report.heard else 0.0
+    return {**asdict(report), "concealment": round(concealment, 4)}
+
+
 @dataclass
 class Metrics:
     """Counts since the start; `snapshot` is what `/status` shows."""
@@ -53,11 +61,12 @@ class Metrics:
     clock: Callable[[], float]  # monotonic seconds
     sessions: int = 0
     resumed: int = 0
-    refused: int = 0
+    refused: Counter[str] = field(default_factory=Counter)  # by `server.admission.Cause`
     turns: int = 0
     interruptions: int = 0
     failures: int = 0
-    _first_audio: deque[float] = field(default_factory=lambda: deque(maxlen=WINDOW))
+    first_audio: Histogram = field(default_factory=lambda: Histogram(FIRST_AUDIO_BOUNDS))
+    _latest: deque[float] = field(default_factory=lambda: deque(maxlen=WINDOW))
 
     def follow(self, events: EventEmitter) -> None:
         """Count what happens in a session."""
@@ -70,7 +79,9 @@ class Metrics:
                     stopped.clear()
                     stopped[turn] = self.clock()
                 case ReplyStarted(turn) if turn in stopped:
-                    self._first_audio.append(self.clock() - stopped.pop(turn))
+                    seconds = self.clock() - stopped.pop(turn)
+                    self.first_audio.add(seconds)
+                    self._latest.append(seconds)
                 case ReplyEnded(interrupted=True):
                     self.interruptions += 1
                 case SessionStarted():
@@ -84,11 +95,11 @@ class Metrics:
 
     def snapshot(self) -> dict[str, object]:
         """Counts, and end of turn to first audio (on the server, in ms) over the last turns."""
-        times = sorted(self._first_audio)
+        times = sorted(self._latest)
         return {
             "sessions": self.sessions,
             "resumed": self.resumed,
-            "refused": self.refused,
+            "refused": dict(self.refused),
             "turns": self.turns,
             "interruptions": self.interruptions,
             "failures": self.failures,

@@ -48,6 +48,7 @@ CHROMIUM_ARGUMENTS = (
     "--allow-loopback-in-peer-connection",  # the server offers nothing but 127.0.0.1
     "--use-fake-device-for-media-stream",
 )
+from tests.any_load import ANY_LOAD_OPTIONS
 
 Launch = Callable[[list[str]], "Browser"]
 OpenPage = Callable[..., "Page"]
@@ -88,7 +89,7 @@ def server_url(launch: Launch, tmp_path_factory: pytest.TempPathFactory) -> Iter
     log = tmp_path_factory.mktemp("server") / "stderr.txt"
     addresses = 'webrtc.host_addresses=["127.0.0.1"]'
     command = [sys.executable, "run.py", "serve", "--port", "0", "--json"]
-    command += ["--set", addresses, "--set", "webrtc.tcp_port=0"]
+    command += ["--set", addresses, "--set", "webrtc.tcp_port=0", *ANY_LOAD_OPTIONS]
     with (
         log.open("w") as stderr,
         subprocess.Popen(

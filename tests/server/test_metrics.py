@@ -1,5 +1,6 @@
 """Counts and latencies, from events and a clock that the test moves."""
 
+import pytest
 from pyee import EventEmitter
 
 from media.events import (
@@ -44,7 +45,7 @@ def test_nothing_yet() -> None:
     assert metrics.snapshot() == {
         "sessions": 0,
         "resumed": 0,
-        "refused": 0,
+        "refused": {},
         "turns": 0,
         "interruptions": 0,
         "failures": 0,
@@ -59,6 +60,8 @@ def test_turns_and_their_latency() -> None:
     snapshot = room.metrics.snapshot()
     assert snapshot["turns"] == 5
     assert snapshot["first_audio_ms"] == {"median": 300.0, "p95": 5000.0}
+    assert dict(room.metrics.first_audio.buckets())["1.0"] == 4
+    assert room.metrics.first_audio.sum == pytest.approx(6.0)
 
 
 def test_calls_that_overlap_are_kept_apart() -> None:
