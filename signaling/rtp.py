@@ -1,17 +1,44 @@
-"""Opus straight from the RTP packet: the one place that reaches into aiortc's RTP.
+"""Opus straight from the RTP packet: with `rtp_receiver` and `rtp_sender` all that is known here
+of aiortc's inside.
 
 aiortc's own way has a jitter buffer with 80 ms standing delay that grows by 200 ms at the first
 lost packet, a decoder thread, and an unbounded queue. `tap` takes the packets at the jitter
 buffer's place; SRTP, RTCP and statistics stay aiortc's. Tests fail loudly if the place moves.
 """
 
-from aiortc import RTCRtpReceiver, RTCRtpSender
+import aiortc
+from aiortc import RTCPeerConnection, RTCRtpReceiver
 
 from signaling.receiver import OpusReceiver
 
 _JITTER_BUFFER = "_RTCRtpReceiver__jitter_buffer"
-_LAST_TIMESTAMP = "_RTCRtpSender__rtp_timestamp"
 _RECEIVED = "_RTCDtlsTransport__rx_packets"
+
+INSIDE = {
+    "transceiver": ("_codecs", "_headerExtensions"),
+    "sender": (
+        "_enabled",
+        "_ssrc",
+        "_RTCRtpSender__ntp_timestamp",
+        "_RTCRtpSender__octet_count",
+        "_RTCRtpSender__packet_count",
+        "_RTCRtpSender__rtp_timestamp",
+        "_RTCRtpSender__stats",
+    ),
+    "receiver": ("_enabled", _JITTER_BUFFER, "_RTCRtpReceiver__remote_streams"),
+    "transport": (
+        "_rx_srtp",
+        "_state",
+        "_tx_srtp",
+        "_RTCDtlsTransport__rx_bytes",
+        _RECEIVED,
+        "_RTCDtlsTransport__tx_bytes",
+        "_RTCDtlsTransport__tx_packets",
+    ),
+    "ice": ("_connection",),
+    "connection": ("_nominated", "_protocols", "data_received"),
+}
+"""The names that the three modules use of what is private to aiortc and aioice."""
 
 
 def tap(receiver: RTCRtpReceiver, stream: OpusReceiver) -> None:
@@ -20,11 +47,29 @@ def tap(receiver: RTCRtpReceiver, stream: OpusReceiver) -> None:
     setattr(receiver, _JITTER_BUFFER, stream)
 
 
-def last_timestamp(sender: RTCRtpSender) -> int:
-    """The RTP timestamp of the packet sent last: that of its track and a random offset."""
-    return int(getattr(sender, _LAST_TIMESTAMP))
-
-
 def received_packets(receiver: RTCRtpReceiver) -> int:
     """How many packets of any kind came over the receiver's transport: RTCP and data too."""
     return int(getattr(receiver.transport, _RECEIVED))
+
+
+async def unsupported() -> str | None:
+    """Why the installed aiortc cannot be used this way; None if it can."""
+    pc = RTCPeerConnection()
+    try:
+        voice = pc.addTransceiver("audio")
+        transport = voice.receiver.transport
+        parts: dict[str, object] = {
+            "transceiver": voice,
+            "sender": voice.sender,
+            "receiver": voice.receiver,
+            "transport": transport,
+            "ice": transport.transport,
+            "connection": getattr(transport.transport, "_connection", None),
+        }
+        for part, names in INSIDE.items():
+            for name in names:
+                if not hasattr(parts[part], name):
+                    return f"aiortc {aiortc.__version__}: its {part} has no {name}"
+    finally:
+        await pc.close()
+    return None

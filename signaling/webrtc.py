@@ -38,6 +38,7 @@ from signaling.opus_sdp import OpusWishes, opus_wishes, with_opus_parameters
 from signaling.presence import Presence
 from signaling.receiver import OpusReceiver
 from signaling.rtp import received_packets, tap
+from signaling.rtp_receiver import RtpReceiver
 from signaling.rtp_sender import RtpSender, SilentTrack
 from signaling.transport import EVENT, Call, Closed, MediaReport
 from signaling.turn import IceServer as IceServer
@@ -142,6 +143,7 @@ class WebRtcTransport:
         if self._mux:
             self._mux.attach(self._pc)
         await self._pc.setLocalDescription(await self._pc.createAnswer())
+        RtpReceiver(voice, self._receiver)
         return with_opus_parameters(self._pc.localDescription.sdp)
 
     async def add_candidate(self, line: str, mid: str | None, index: int | None) -> None:
