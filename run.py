@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from server.settings import Setting
 
 BENCHES = {
+    "latency": "mouth to ear: how late the caller's own sounds come back",
+    "load": "what each of many calls costs the server, and how well each is served",
+    "peers": "the same load on other servers that echo, and on ours",
     "commands": "how many spoken commands are understood, and how soon they are answered",
     "bargein": "how soon the server falls silent when the caller speaks over it",
     "paths": "how long a call takes to come about over each path, and how soon it is answered",
@@ -179,18 +182,16 @@ def serve(args: argparse.Namespace) -> int:
         return 2
     import asyncio
     import dataclasses
-    import logging
 
-    from server.app import serve
+    from server.logs import start_logging
 
     config = settings[0]
-    logging.basicConfig(
-        level=config.server.log_level.upper(),
-        format="%(asctime)s %(levelname)-7s %(name)s: %(message)s",
-    )
-    if config.server.log_level != "debug":  # at "info" they tell of every candidate pair
-        for name in ("aioice", "aiortc"):
-            logging.getLogger(name).setLevel(logging.WARNING)
+    if config.server.workers == 1:
+        from server.app import serve
+    else:
+        from server.workers import serve
+
+    start_logging(config.server.log_level)
 
     def announce(listening: "Listening") -> None:
         print(json.dumps(dataclasses.asdict(listening)) if args.json else listening, flush=True)

@@ -1,12 +1,14 @@
 """The engine host: the process that owns the engine, so that no model runs in the media server.
 
-Started by `inference.hosted`, which gives it one end of a socket pair. It ends when that closes.
+Started by `inference.host_link`, which gives it one end of a socket pair. It ends when that closes.
+Several servers may share it: it then serves others on a Unix socket, each with sessions of its own.
 """
 
 import asyncio
 import logging
 import socket
 import sys
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import asdict
 
@@ -69,7 +71,7 @@ class _Slot:
                 await writer.drain()
             writer.write(pack("done", session=self.number, turn=turn))
         except ConnectionError:
-            pass  # the media server is gone, and so, in a moment, is this process
+            pass  # the media server is gone, and its sessions end in a moment
         except Exception as error:
             # Whatever a model raises ends this answer and no other.
             logger.exception("answer failed: session %d turn %d", self.number, turn)
@@ -92,13 +94,60 @@ class _Slot:
 
 
 async def serve(connection: socket.socket) -> None:
-    """Serve one media server until it closes the connection."""
+    """Serve the media server that started this, and those it lets in, until it closes this."""
     reader, writer = await asyncio.open_connection(sock=connection)
     incoming = messages(reader)
     start = await anext(incoming)
     assert start["op"] == "start", start
     engine = make_engine(TypeAdapter(EngineSettings).validate_python(start["settings"]))
     await engine.warm_up()
+    others = _Others(engine)
+    if path := start["path"]:
+        await others.listen(path)
+    try:
+        await _serve_one(engine, incoming, writer)
+    finally:
+        await others.close()
+
+
+class _Others:
+    """The servers that share the engine with the one that started it: none ends it for the rest."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._server: asyncio.Server | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def listen(self, path: str) -> None:
+        self._server = await asyncio.start_unix_server(self._accept, path)
+
+    async def close(self) -> None:
+        if self._server:
+            self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        try:
+            await _serve_one(self._engine, messages(reader), writer)
+        except ConnectionError:
+            pass  # killed
+        except asyncio.CancelledError:
+            pass  # the end of the host, which asyncio's callback would report as a failure
+        except Exception:
+            logger.exception("a media server is not understood")
+        finally:
+            self._tasks.discard(task)
+
+
+async def _serve_one(
+    engine: Engine, incoming: AsyncIterator[Message], writer: asyncio.StreamWriter
+) -> None:
+    """One media server's sessions, until it closes the connection."""
     writer.write(pack("ready", info=asdict(engine.info)))
     slots: dict[int, _Slot] = {}
     try:

@@ -1,4 +1,4 @@
-"""An engine in a process of its own, as the `Engine` protocol: crash, hang and restart included.
+"""An engine in another process, as the `Engine` protocol: crash, hang and restart included.
 
 The media server's event loop never waits for a model, and no model can take it down. When the
 host dies its sessions live on here: the answers that were being made fail, the host is started
@@ -8,8 +8,6 @@ again, and each session opens itself anew with the next turn.
 import asyncio
 import logging
 import re
-import socket
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import asdict
@@ -17,12 +15,12 @@ from itertools import count
 
 from pydantic import TypeAdapter
 
+from inference.host_link import HostLink
 from inference.protocol import (
     Chunk,
     EngineFailed,
     EngineInfo,
     EngineOverloaded,
-    EngineSettings,
     Heard,
     OnTranscript,
     Transcript,
@@ -45,22 +43,21 @@ _END = object()
 
 
 class HostedEngine:
-    """An `Engine` whose work is done by a host process; one per server.
+    """An `Engine` whose work is done by a host process; one per server process.
 
     `start` it before use and `stop` it after; `warm_up` returns when the host is ready.
     """
 
-    def __init__(self, settings: EngineSettings) -> None:
-        self._settings = settings
+    def __init__(self, host: HostLink) -> None:
+        self._host = host
         self._sessions: dict[int, HostedSession] = {}
         self._numbers = count(1)
         self._ready = asyncio.Event()
         self._writer: asyncio.StreamWriter | None = None
-        self._process: asyncio.subprocess.Process | None = None
         self._supervisor: asyncio.Task[None] | None = None
         self._info: EngineInfo | None = None
         self._pong = 0.0
-        self.generation = 0  # of the host process: how often one was started
+        self.generation = 0  # of the host: how often there was a new one
 
     @property
     def info(self) -> EngineInfo:
@@ -75,20 +72,18 @@ class HostedEngine:
 
     @property
     def pid(self) -> int | None:
-        """The host's process, while there is one."""
-        return self._process.pid if self._process else None
+        """The host's process, while there is one of ours."""
+        return self._host.pid
 
     def start(self) -> None:
-        """Start the host, and again whenever it ends, until `stop`."""
+        """Have a host, and again whenever it ends, until `stop`."""
         self._supervisor = asyncio.create_task(self._supervise())
 
     async def stop(self) -> None:
         if self._supervisor:
             self._supervisor.cancel()
             await asyncio.gather(self._supervisor, return_exceptions=True)
-        if self._process:  # stopped while it was waited for
-            await self._process.wait()
-            self._process = None
+        await self._host.wait_closed()
 
     async def warm_up(self) -> None:
         await self._ready.wait()
@@ -122,7 +117,7 @@ class HostedEngine:
         except TimeoutError:
             raise EngineFailed("the engine is restarting") from None
 
-    # The host process
+    # The host
 
     async def _supervise(self) -> None:
         loop = asyncio.get_running_loop()
@@ -130,7 +125,9 @@ class HostedEngine:
         while True:
             started = loop.time()
             try:
-                reason = await self._run_host()
+                async with self._host.connect() as (reader, writer):
+                    await self._converse(reader, writer)
+                reason = self._host.ended
             except Exception as error:
                 # A bug, or no process to be had now: not for ever without an engine.
                 logger.exception("engine host")
@@ -141,54 +138,32 @@ class HostedEngine:
             await asyncio.sleep(backoff)
             backoff = min(MAX_BACKOFF, backoff * 2)
 
-    async def _run_host(self) -> str:
-        """Run one host process to its end; returns why it ended."""
-        ours, theirs = socket.socketpair()
-        with theirs:
-            reader, writer = await asyncio.open_connection(sock=ours)
-            try:
-                self._process = process = await asyncio.create_subprocess_exec(
-                    sys.executable,
-                    "-m",
-                    "inference.host",
-                    str(theirs.fileno()),
-                    pass_fds=(theirs.fileno(),),
-                    stdin=asyncio.subprocess.DEVNULL,
-                    start_new_session=True,  # Ctrl-C is for the server, which then ends the host
-                )
-            except BaseException:
-                writer.close()
-                raise
+    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Returns when the host is gone or does not answer."""
         self.generation += 1
-        self._writer = writer  # not before: the first thing said on it must be
-        self.send("start", settings=asdict(self._settings))
+        self._writer = writer
         self._pong = asyncio.get_running_loop().time() + START_TIMEOUT
-        watchdog = asyncio.create_task(self._watch(process))
+        watchdog = asyncio.create_task(self._watch(writer))
         try:
             async for message in messages(reader):
                 self._receive(message)
         except ConnectionError:
-            pass  # killed with unread data: the exit code says it better
+            pass  # killed with unread data: how it ended says it better
         finally:
             watchdog.cancel()
             self._ready.clear()
-            writer.close()
+            self._writer = None
             for session in self._sessions.values():
                 session.lose_host()
-            if process.returncode is None:
-                process.kill()
-            code = await process.wait()
-            self._process = None
-        return f"exit code {code}"
 
-    async def _watch(self, process: asyncio.subprocess.Process) -> None:
+    async def _watch(self, writer: asyncio.StreamWriter) -> None:
         loop = asyncio.get_running_loop()
         for n in count():
             self.send("ping", n=n)
             await asyncio.sleep(PING_INTERVAL)
             if loop.time() - self._pong > HANG_TIMEOUT:
-                logger.error("engine host does not answer; killing it")
-                process.kill()
+                logger.error("engine host does not answer")
+                writer.transport.abort()
                 return
 
     def _receive(self, message: Message) -> None:

@@ -1,7 +1,7 @@
 """What the media server and the engine host say to each other: msgpack maps on a local socket.
 
     server -> host                                host -> server
-    start    settings                             ready     info
+    start    settings, path                       ready     info
     open     session, voice                       opened    session
                                                   refused   session, reason
     listen   session, turn, rate, pcm             (transcripts come back while it listens)
@@ -14,8 +14,10 @@
     close    session
     ping     n                                    pong      n
 
-`op` names the message. Audio is little-endian 16-bit PCM. A peer that breaks this is ours, so a
-malformed message is a bug and ends the connection.
+`op` names the message. `start` is said by the server that started the host, which serves others at
+`path`, a Unix socket, if that is not null; a session's number is its connection's own. Audio is
+little-endian 16-bit PCM. A peer that breaks this is ours, so a malformed message is a bug and ends
+the connection.
 """
 
 import asyncio

@@ -31,7 +31,7 @@ class Duplex:
     live = True
 
     def __init__(self, *, output_rate: int) -> None:
-        self._playout = PlayoutBuffer(output_rate)
+        self._playout = PlayoutBuffer(output_rate, kept_seconds=0)  # live: nothing is heard again
         self._pieces: deque[tuple[float, int, int]] = deque()  # when each came, its start and end
         self._closed = False
         self._stopped: float | None = None  # seconds of frames since the engine's stream stopped

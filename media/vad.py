@@ -47,7 +47,8 @@ class VadSettings:
 
 def level(samples: Samples) -> float:
     """RMS level in dBFS (0 is a full-scale square wave); digital silence is -120."""
-    power = float(np.mean(np.square(samples, dtype=np.float64))) / 32768.0**2
+    wide = samples.astype(np.float64)
+    power = float(wide @ wide) / (max(1, len(wide)) * 32768.0**2)
     return 10 * math.log10(power + 1e-12)
 
 

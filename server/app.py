@@ -1,22 +1,30 @@
 """The HTTP application: signaling, calls over a WebSocket, health and the page."""
 
 import asyncio
+import json
 import logging
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from aiohttp import web
 
+from inference.host_link import HostLink, HostProcess
 from inference.hosted import HostedEngine
-from server.calls import CallExists, CallRefused, Calls, UnknownCall
+from server.admission import CallRefused
+from server.calls import CallExists, Calls, UnknownCall, nowhere_else
 from server.config import Config
 from server.metrics import process_figures
-from server.ports import Ports, open_ports
+from server.neighbours import ELSEWHERE, Neighbours, id_prefix, is_forwarded
+from server.overview import whole_exposition, whole_status
+from server.ports import AnswerStream, Ports, open_ports
+from server.prometheus import CONTENT_TYPE, exposition
+from server.requests import BadRequest, Handler, read_field, read_object
 from server.session import ResumeRefused
 from signaling.messages import MessageError, Resume, decode_resume
 from signaling.public_address import environment
@@ -28,33 +36,42 @@ logger = logging.getLogger(__name__)
 
 STATIC = Path(__file__).parent.parent / "static"
 IDLE_SECONDS = 30.0  # a connection whose next request is not complete by then is closed
-BODY_SECONDS = 10.0
 MAX_BODY = 256 * 1024  # bytes; an offer of a browser with a dozen interfaces has 8 KB
 
 CALLS = web.AppKey("calls", Calls)
 ENGINE = web.AppKey("engine", HostedEngine)
 CONFIG = web.AppKey("config", Config)
 PORTS = web.AppKey("ports", Ports)
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-
-class BadRequest(Exception):
-    """The request's body is not what this endpoint takes; the text says why."""
+NEIGHBOURS = web.AppKey("neighbours", Neighbours)
 
 
-def make_app(config: Config, environ: Mapping[str, str]) -> web.Application:
+def make_app(
+    config: Config,
+    environ: Mapping[str, str],
+    host: HostLink | None = None,
+    neighbours: Neighbours | None = None,
+    listeners: Sequence[socket.socket] | None = None,
+) -> web.Application:
     """The application; its engine host and its other ports start and stop with it.
 
-    `environ` may tell a public address.
+    `environ` may tell a public address. For one of several workers: the engine host that they
+    share, the others, and the TCP port's sockets, which all of them listen on.
     """
     app = web.Application(client_max_size=MAX_BODY, middlewares=[_report_errors])
     app[CONFIG] = config
+    if neighbours:
+        app[NEIGHBOURS] = neighbours
+        app.middlewares.append(neighbours.middleware)
 
     async def run(app: web.Application) -> AsyncIterator[None]:
-        engine = HostedEngine(config.engine)
-        calls = Calls(config, engine)
-        async with open_ports(config, environ, calls.answer_stream) as ports:
+        engine = HostedEngine(host or HostProcess(config.engine))
+        if neighbours:
+            calls = Calls(config, engine, neighbours.board.tally, id_prefix(neighbours.number))
+            answer: AnswerStream = partial(neighbours.answer_program, calls)
+        else:
+            calls = Calls(config, engine)
+            answer = calls.answer_stream
+        async with open_ports(config, environ, answer, listeners) as ports:
             engine.start()
             calls.mux = ports.mux
             app[ENGINE], app[CALLS], app[PORTS] = engine, calls, ports
@@ -75,6 +92,7 @@ def make_app(config: Config, environ: Mapping[str, str]) -> web.Application:
             web.get("/ready", _ready),
             web.get("/ping", _ping),
             web.get("/status", _status),
+            web.get("/metrics", _metrics),
             web.get("/api/config", _client_config),
             web.post("/api/offer", _offer),
             web.patch("/api/offer", _trickle),
@@ -105,7 +123,7 @@ async def _report_errors(request: web.Request, handler: Handler) -> web.StreamRe
         message = f"call {error.args[0]!r} is up: set restart_pc to replace it"
         return _error(409, "call_exists", message)
     except CallRefused as error:
-        return _error(503, "refused", str(error), **{"Retry-After": "5"})
+        return _error(503, "refused", str(error), **{"Retry-After": str(error.retry_after)})
     except web.HTTPRequestEntityTooLarge:
         return _error(413, "too_large", f"a request has at most {MAX_BODY} bytes")
     except web.HTTPException as error:
@@ -142,21 +160,39 @@ async def _ping(request: web.Request) -> web.Response:
 
 
 async def _status(request: web.Request) -> web.Response:
-    engine, calls = request.app[ENGINE], request.app[CALLS]
-    return web.json_response(
-        {
-            "engine": {
-                "name": request.app[CONFIG].engine.name,
-                "ready": engine.ready,
-                "pid": engine.pid,
-                "starts": engine.generation,
-            },
-            "calls": calls.status(),
-            "max_sessions": request.app[CONFIG].server.max_sessions,
-            "since_start": calls.metrics.snapshot(),
-            "process": process_figures(),
-        }
-    )
+    own = _own_status(request.app)
+    neighbours = request.app.get(NEIGHBOURS)
+    if neighbours is None or is_forwarded(request):
+        return web.json_response(own)
+    told = {n: json.loads(text) for n, text in (await neighbours.ask("/status")).items()}
+    return web.json_response(whole_status(own, {neighbours.number: own, **told}))
+
+
+def _own_status(app: web.Application) -> dict[str, object]:
+    engine, calls = app[ENGINE], app[CALLS]
+    return {
+        "engine": {
+            "name": app[CONFIG].engine.name,
+            "ready": engine.ready,
+            "pid": engine.pid,
+            "starts": engine.generation,
+        },
+        "calls": calls.status(),
+        "max_sessions": app[CONFIG].server.max_sessions,
+        "load": calls.load.snapshot(),
+        "since_start": calls.metrics.snapshot(),
+        "process": process_figures(),
+    }
+
+
+async def _metrics(request: web.Request) -> web.Response:
+    app = request.app
+    body = exposition(app[CALLS], app[ENGINE], app[CONFIG].server.max_sessions)
+    neighbours = app.get(NEIGHBOURS)
+    if neighbours and not is_forwarded(request):
+        told = await neighbours.ask("/metrics")
+        body = whole_exposition({neighbours.number: body.decode(), **told})
+    return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE})
 
 
 async def _client_config(request: web.Request) -> web.Response:
@@ -173,13 +209,13 @@ async def _client_config(request: web.Request) -> web.Response:
 
 
 async def _offer(request: web.Request) -> web.Response:
-    body = await _object(request)
+    body = await read_object(request)
     if body.get("type") != "offer":
         raise BadRequest('"type" must be "offer"')
-    pc_id = _field(body, "pc_id", str, optional=True)
-    restart = _field(body, "restart_pc", bool, optional=True) or False
+    pc_id = read_field(body, "pc_id", str, optional=True)
+    restart = read_field(body, "restart_pc", bool, optional=True) or False
     resume: Resume | None = decode_resume(body.get("resume"))
-    answer = await request.app[CALLS].offer(_field(body, "sdp", str), pc_id, restart, resume)
+    answer = await request.app[CALLS].offer(read_field(body, "sdp", str), pc_id, restart, resume)
     return web.json_response(
         {
             "sdp": answer.sdp,
@@ -192,21 +228,22 @@ async def _offer(request: web.Request) -> web.Response:
 
 async def _websocket(request: web.Request) -> web.StreamResponse:
     ws, channel = await accept_websocket(request)
-    await request.app[CALLS].answer_stream(channel, "websocket")
+    elsewhere = request.get(ELSEWHERE, nowhere_else)
+    await request.app[CALLS].answer_stream(channel, "websocket", elsewhere=elsewhere)
     return ws
 
 
 async def _trickle(request: web.Request) -> web.Response:
-    body = await _object(request)
-    pc_id = _field(body, "pc_id", str)
-    for candidate in _field(body, "candidates", list):
+    body = await read_object(request)
+    pc_id = read_field(body, "pc_id", str)
+    for candidate in read_field(body, "candidates", list):
         if not isinstance(candidate, dict):
             raise BadRequest('each of "candidates" must be an object')
         await request.app[CALLS].add_candidate(
             pc_id,
-            _field(candidate, "candidate", str),
-            _field(candidate, "sdp_mid", str, optional=True),
-            _field(candidate, "sdp_mline_index", int, optional=True),
+            read_field(candidate, "candidate", str),
+            read_field(candidate, "sdp_mid", str, optional=True),
+            read_field(candidate, "sdp_mline_index", int, optional=True),
         )
     return web.json_response({"status": "success"})
 
@@ -214,27 +251,6 @@ async def _trickle(request: web.Request) -> web.Response:
 async def _hang_up(request: web.Request) -> web.Response:
     await request.app[CALLS].hang_up(request.match_info["pc_id"])
     return web.json_response({"status": "success"})
-
-
-async def _object(request: web.Request) -> dict[str, Any]:
-    try:
-        async with asyncio.timeout(BODY_SECONDS):
-            body = await request.json()
-    except TimeoutError:
-        raise BadRequest(f"the body did not come within {BODY_SECONDS:g} s") from None
-    except (ValueError, LookupError, RecursionError) as error:  # LookupError: no such charset
-        raise BadRequest(f"the body is not JSON: {error}") from None
-    if not isinstance(body, dict):
-        raise BadRequest("the body must be a JSON object")
-    return body
-
-
-def _field(body: dict[str, Any], key: str, kind: type, optional: bool = False) -> Any:
-    value = body.get(key)
-    if type(value) is kind or (optional and value is None):  # True is an int, but not in JSON
-        return value
-    names = {str: "a string", bool: "true or false", int: "an integer", list: "a list"}
-    raise BadRequest(f'"{key}" must be {names[kind]}')
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,6 +263,7 @@ class Listening:
     transports: tuple[str, ...]
     tcp_port: int | None
     udp_port: int | None
+    workers: int = 1
 
     def __str__(self) -> str:
         return "\n".join(
@@ -259,6 +276,7 @@ class Listening:
                 f"    websocket   {self.url.replace('http', 'ws', 1)}/ws/call",
                 f"    status      {self.url}/status   /health   /ready",
                 f"    engine      {self.engine}",
+                *([f"    workers     {self.workers}"] if self.workers > 1 else []),
                 f"    transports  {', '.join(self.transports)}",
                 "",
             )
@@ -267,36 +285,45 @@ class Listening:
 
 async def serve(config: Config, announce: Callable[[Listening], None]) -> None:
     """Serve until SIGINT or SIGTERM. Raises OSError if the address cannot be had."""
-    interrupted = _interrupted()  # before anyone is told that there is something to end
+    stop = interrupted()  # before anyone is told that there is something to end
     app = make_app(config, environment())
-    runner = web.AppRunner(app, access_log=None, keepalive_timeout=IDLE_SECONDS)
-    with _bind(config.server.host, config.server.port) as listener:
-        await runner.setup()
-        try:
+    with bind(config.server.host, config.server.port) as listener:
+        async with running(app) as runner:
             await web.SockSite(runner, listener).start()
+            ports = app[PORTS]
             announce(
                 Listening(
                     event="listening",
-                    url=_url(*listener.getsockname()[:2]),
+                    url=url(listener),
                     engine=config.engine.name,
-                    transports=_transports(app[PORTS]),
-                    tcp_port=app[PORTS].tcp,
-                    udp_port=app[PORTS].udp,
+                    transports=transports(ports),
+                    tcp_port=ports.tcp,
+                    udp_port=ports.udp,
                 )
             )
-            await interrupted.wait()
-        finally:
-            await runner.cleanup()
+            await stop.wait()
 
 
-def _transports(ports: Ports) -> tuple[str, ...]:
+@asynccontextmanager
+async def running(app: web.Application) -> AsyncIterator[web.AppRunner]:
+    """The application at work, for sites to be opened; at the end its calls are."""
+    runner = web.AppRunner(app, access_log=None, keepalive_timeout=IDLE_SECONDS)
+    await runner.setup()
+    try:
+        yield runner
+    finally:
+        await runner.cleanup()
+
+
+def transports(ports: Ports) -> tuple[str, ...]:
+    """What a caller may choose from, in words."""
     udp = f"WebRTC over UDP port {ports.udp}" if ports.udp else "WebRTC over UDP"
     media = f"WebRTC over TCP port {ports.tcp}" if ports.media_over_tcp else None
     programs = f"TCP port {ports.tcp}" if ports.tcp else None
     return tuple(filter(None, (udp, media, "WebSocket", programs)))
 
 
-def _bind(host: str, port: int) -> socket.socket:
+def bind(host: str, port: int) -> socket.socket:
     """Bound before anything is started, so that a taken port is known at once."""
     try:
         return socket.create_server((host, port), family=_family(host), backlog=128)
@@ -308,12 +335,15 @@ def _family(host: str) -> socket.AddressFamily:
     return socket.AF_INET6 if ":" in host else socket.AF_INET
 
 
-def _url(host: str, port: int) -> str:
+def url(listener: socket.socket) -> str:
+    """By which the page is opened."""
+    host, port = listener.getsockname()[:2]
     shown = {"0.0.0.0": socket.gethostname(), "::": socket.gethostname()}.get(host, host)
     return f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"
 
 
-def _interrupted() -> asyncio.Event:
+def interrupted() -> asyncio.Event:
+    """Set by SIGINT and SIGTERM, from now on."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -5,17 +5,20 @@ and did not come back in time. Its transports come and go: a *line* is one of th
 """
 
 import asyncio
+import functools
 import logging
 import secrets
-from collections.abc import Callable, Coroutine
-from dataclasses import asdict, dataclass
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
 
 from inference.hosted import HostedEngine
 from inference.protocol import EngineFailed, EngineOverloaded
+from server.admission import Admission, CallRefused
 from server.config import Config
 from server.dialogue import TurnTaking
 from server.leg import Leg
-from server.metrics import Metrics
+from server.load import Load
+from server.metrics import Metrics, media_figures
 from server.session import ResumeRefused, Session
 from signaling.channel import Channel, ChannelClosed
 from signaling.ice_mux import IceMux
@@ -28,7 +31,7 @@ from signaling.stream import (
     StreamTransport,
     refuse,
 )
-from signaling.transport import Transport
+from signaling.transport import MediaReport, Transport, add
 from signaling.webrtc import WebRtcTransport
 
 logger = logging.getLogger(__name__)
@@ -37,16 +40,21 @@ MAX_LINES = 4
 """Transports of one session at a time: the one that carries it, and some that are to."""
 
 
-class CallRefused(Exception):
-    """No call can be taken now; the text says why and is meant for the caller."""
-
-
 class UnknownCall(KeyError):
     """There is no call by this id."""
 
 
 class CallExists(Exception):
     """A second offer for a call that is up."""
+
+
+Elsewhere = Callable[[Channel, str, Hello], Awaitable[bool]]
+"""Carries a call whose hello, as it was read, is this; or False: it is to be carried here."""
+
+
+async def nowhere_else(channel: Channel, first: str, hello: Hello) -> bool:
+    """All calls are carried here."""
+    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,15 +81,29 @@ class Calls:
     mux: IceMux | None = None
     """The ports that all calls share, once they are open."""
 
-    def __init__(self, config: Config, engine: HostedEngine) -> None:
+    def __init__(
+        self,
+        config: Config,
+        engine: HostedEngine,
+        tally: Callable[[int], int] = lambda calls: calls,
+        prefix: str = "",
+    ) -> None:
+        """`tally` is told how many calls are here, and tells how many are in the whole server;
+        with `prefix` begin the ids of sessions and lines."""
         self._config = config
+        self._tally = tally
+        self._prefix = prefix
         self._engine = engine
         self._sessions: dict[str, Session] = {}
         self._lines: dict[str, _Line] = {}
         self._opening = 0  # admitted, and waiting for the engine
         self._stopping = False
         self._closing: set[asyncio.Task[None]] = set()
-        self.metrics = Metrics(asyncio.get_running_loop().time)
+        self._ended_media = MediaReport()  # of the lines there were
+        clock = asyncio.get_running_loop().time
+        self.load = Load(config.admission, self.__len__)
+        self._admission = Admission(config.server.max_sessions, self.load, clock)
+        self.metrics = Metrics(clock)
 
     def __len__(self) -> int:
         return len(self._sessions) + self._opening
@@ -101,7 +123,7 @@ class Calls:
                 raise CallExists(pc_id)
             await self.hang_up(pc_id)
         session, leg = await self._admit("webrtc", resume)
-        pc_id = f"pc-{secrets.token_hex(8)}"
+        pc_id = f"pc-{self._prefix}{secrets.token_hex(8)}"
 
         def on_closed(lost: bool) -> None:
             self._drop(pc_id, hung_up=not lost)
@@ -117,7 +139,7 @@ class Calls:
                 await asyncio.shield(task)
             raise
         if pc_id not in self._lines:
-            raise CallRefused("the call ended before it was answered")
+            raise CallRefused("the call ended before it was answered", "connecting")
         return Answer(pc_id, session.id, answer)
 
     async def add_candidate(
@@ -136,15 +158,22 @@ class Calls:
             await asyncio.shield(task)
 
     async def answer_stream(
-        self, channel: Channel, kind: str, proven: Callable[[], None] = lambda: None
+        self,
+        channel: Channel,
+        kind: str,
+        proven: Callable[[], None] = lambda: None,
+        elsewhere: Elsewhere = nowhere_else,
     ) -> None:
         """Carry a call over a WebSocket or a TCP connection, from its hello until it ends.
 
-        `proven` is called when there was one.
+        `proven` is called when there was one; then `elsewhere` may take it in our place.
         """
         try:
-            hello = await self._read_hello(channel)
+            first = await self._first_text(channel)
+            hello = decode_hello(first)
             proven()
+            if await elsewhere(channel, first, hello):
+                return
             session, leg = await self._admit(kind, hello.resume)
         except ChannelClosed:
             return
@@ -155,7 +184,7 @@ class Calls:
         except ResumeRefused as error:
             await refuse(channel, REFUSED, "resume_refused", str(error))
         except CallRefused as error:
-            await refuse(channel, BUSY, "refused", str(error))
+            await refuse(channel, BUSY, "refused", str(error), error.retry_after)
         else:
             transport = StreamTransport(leg, channel, hello, self._config.stream)
             line_id = f"{kind}-{secrets.token_hex(8)}"
@@ -169,6 +198,7 @@ class Calls:
     async def close(self) -> None:
         """End all calls, and take no more: connections of before may still ask."""
         self._stopping = True
+        self.load.close()
         for session in list(self._sessions.values()):
             self._end(session)
         if self._closing:
@@ -183,13 +213,21 @@ class Calls:
                 "turns": session.turn,
                 "underruns": session.underruns,
                 "media": [
-                    asdict(line.transport.report())
+                    media_figures(line.transport.report())
                     for line in self._lines.values()
                     if line.session is session
                 ],
             }
             for session in self._sessions.values()
         ]
+
+    def reports(self) -> list[MediaReport]:
+        """The audio of each line there is."""
+        return [line.transport.report() for line in self._lines.values()]
+
+    def total_media(self) -> MediaReport:
+        """The counts of all lines there are and were: they never fall."""
+        return functools.reduce(add, self.reports(), self._ended_media)
 
     def _line(self, line_id: str) -> _Line:
         try:
@@ -199,12 +237,12 @@ class Calls:
 
     # In
 
-    async def _read_hello(self, channel: Channel) -> Hello:
+    async def _first_text(self, channel: Channel) -> str:
         async with asyncio.timeout(self._config.stream.hello_timeout):
             first = await channel.receive()
         if isinstance(first, bytes):
             raise MessageError("the first message must be a text: hello")
-        return decode_hello(first)
+        return first
 
     async def _admit(self, kind: str, resume: Resume | None) -> tuple[Session, Leg]:
         """The session that is wanted, a new one or one to go on with, and a leg of it."""
@@ -214,27 +252,37 @@ class Calls:
                 raise ResumeRefused("there is no such session any more")
             leg = known.leg(kind, resume)
             if sum(line.session is known for line in self._lines.values()) >= MAX_LINES:
-                raise CallRefused("too many transports are being connected for this session")
+                message = "too many transports are being connected for this session"
+                raise CallRefused(message, "connecting")
             return known, leg
-        if self._stopping:
-            raise CallRefused("the server is stopping")
-        limit = self._config.server.max_sessions
-        if len(self) >= limit:
-            self.metrics.refused += 1
-            raise CallRefused(f"all {limit} calls that this server takes at once are in use")
-        self._opening += 1
         try:
-            session = await self._open_session()
+            session = await self._begin()
+        except CallRefused as refused:
+            self.metrics.refused[refused.cause] += 1
+            raise
+        return session, session.leg(kind)
+
+    async def _begin(self) -> Session:
+        if self._stopping:
+            raise CallRefused("the server is stopping", "stopping")
+        try:
+            self._admission.admit(self._tally(len(self) + 1) - 1)
+            self._opening += 1
+            try:
+                session = await self._open_session()
+            finally:
+                self._opening -= 1
         finally:
-            self._opening -= 1
+            self._tally(len(self))
         if self._stopping:
             await session.close()
-            raise CallRefused("the server is stopping")
+            raise CallRefused("the server is stopping", "stopping")
         self._sessions[session.id] = session
+        self._tally(len(self))
         session.on_over = lambda: self._end(session)
         self.metrics.follow(session.events)
         logger.info("> session %s began, %d in all", session.id, len(self._sessions))
-        return session, session.leg(kind)
+        return session
 
     async def _open_session(self) -> Session:
         config = self._config
@@ -245,10 +293,10 @@ class Calls:
                 TurnTaking(config.vad, config.endpointing, config.interruption),
                 config.session,
             )
+            session.id = self._prefix + session.id
             await session.open()
         except (EngineOverloaded, EngineFailed) as error:
-            self.metrics.refused += 1
-            raise CallRefused(str(error)) from error
+            raise CallRefused(str(error), "engine") from error
         return session
 
     def _add(self, line_id: str, line: _Line) -> None:
@@ -266,7 +314,7 @@ class Calls:
         alone = all(other is line or other.session is not session for other in self._lines.values())
         if (hung_up and leg.carrying) or (alone and not session.started):
             return self._end(session)
-        del self._lines[line_id]
+        self._take_away(line_id)
         replaced = session.started and not leg.carrying
         session.lose(leg)
         return self._spawn(line.transport.close(replaced))
@@ -276,9 +324,17 @@ class Calls:
 
         From now on there is no such session.
         """
-        self._sessions.pop(session.id, None)
+        if self._sessions.pop(session.id, None):
+            self._admission.note_departure()
+            self._tally(len(self))
         ids = [key for key, line in self._lines.items() if line.session is session]
-        return self._spawn(_close(session, [self._lines.pop(key).transport for key in ids]))
+        return self._spawn(_close(session, [self._take_away(key) for key in ids]))
+
+    def _take_away(self, line_id: str) -> Transport:
+        """This line is no more; what it carried is remembered."""
+        transport = self._lines.pop(line_id).transport
+        self._ended_media = add(self._ended_media, transport.report())
+        return transport
 
     def _spawn(self, closing: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(closing)

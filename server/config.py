@@ -12,6 +12,7 @@ from inference.protocol import EngineSettings
 from media.conversation import InterruptionSettings
 from media.endpointing import EndpointingSettings
 from media.vad import VadSettings
+from server.load import AdmissionSettings
 from server.session import SessionSettings
 from signaling.stream import StreamSettings
 from signaling.webrtc import WebRtcSettings
@@ -24,6 +25,7 @@ class ServerSettings:
     host: str = "127.0.0.1"  # an address of this machine; 0.0.0.0 for all of them
     port: Annotated[int, Field(ge=0, le=65535)] = 8000  # TCP; 0 takes one that is free
     max_sessions: Annotated[int, Field(ge=1)] = 32  # calls at once; the next is told to wait
+    workers: Annotated[int, Field(ge=1)] = 1  # processes that share the calls
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
 
@@ -32,6 +34,7 @@ class Config:
     """Everything that can be set, in sections."""
 
     server: ServerSettings = field(default_factory=ServerSettings)
+    admission: AdmissionSettings = field(default_factory=AdmissionSettings)
     engine: EngineSettings = field(default_factory=EngineSettings)
     vad: VadSettings = field(default_factory=VadSettings)
     endpointing: EndpointingSettings = field(default_factory=EndpointingSettings)

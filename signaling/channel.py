@@ -6,6 +6,7 @@ from typing import Protocol
 
 from signaling.limits import Socket, unsent_bytes
 from signaling.packets import MAX_MESSAGE
+from signaling.tcp_port import leave
 
 LENGTH_BYTES = 4  # before each message on TCP: its length in bytes, big-endian
 CLOSE_SECONDS = 1.0  # for what is unsent when a connection is closed
@@ -66,13 +67,16 @@ class TcpChannel:
             raise ChannelClosed(reason="a text that is not UTF-8") from None
 
     async def send(self, message: str | bytes) -> None:
-        data = message.encode() if isinstance(message, str) else message
         try:
-            self._writer.write(len(data).to_bytes(LENGTH_BYTES, "big") + data)
+            self._writer.write(on_tcp(message))
             await self._writer.drain()
             await sent(self._writer.get_extra_info("socket"))
         except OSError as error:
             raise ChannelClosed(reason=str(error)) from None
+
+    async def leave(self) -> tuple[Socket, bytes]:
+        """The connection, which goes on elsewhere, and what was read of it and not yet received."""
+        return self._writer.get_extra_info("socket"), await leave(self._reader, self._writer)
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
         self._writer.close()
@@ -84,6 +88,12 @@ class TcpChannel:
             self._writer.transport.abort()
         with suppress(OSError):
             await closing
+
+
+def on_tcp(message: str | bytes) -> bytes:
+    """A message as it is sent on TCP."""
+    data = message.encode() if isinstance(message, str) else message
+    return len(data).to_bytes(LENGTH_BYTES, "big") + data
 
 
 def limit_unsent(transport: asyncio.WriteTransport) -> None:

@@ -42,6 +42,14 @@ def _gather_on(chosen: list[str], gather: Gather) -> Gather:
     return gather_chosen
 
 
+def mark(connection: Connection, prefix: str) -> None:
+    """Have our user name begin so: every check of the caller's then says whose call it is of.
+
+    Call before the answer is made, which tells the caller the name.
+    """
+    connection._local_username = prefix + connection.local_username
+
+
 def connections(pc: RTCPeerConnection) -> list[Connection]:
     """What aioice keeps for each of the peer connection's transports; bundled media share one."""
     transports = [t.receiver.transport.transport for t in pc.getTransceivers()]

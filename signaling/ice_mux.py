@@ -10,7 +10,7 @@ stranger gets no answer at all.
 import asyncio
 import socket
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import cast
@@ -20,7 +20,7 @@ from aioice import Candidate, Connection, stun
 from aioice.candidate import candidate_foundation, candidate_priority
 from aiortc import RTCPeerConnection
 
-from signaling.ice import Gather, connections
+from signaling.ice import Gather, connections, mark
 from signaling.ice_paths import (
     MAX_FIRST_FRAME,
     MAX_FRAME,
@@ -31,10 +31,18 @@ from signaling.ice_paths import (
     read_frames,
 )
 
+Stray = Callable[[str, bytes, asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+"""Takes a connection whose first check is of no call here: `await stray(username, data, reader,
+writer)`, where `data` is what was read of it. It is closed when that returns."""
+
 
 class IceMux:
     """Give it to every WebRtcTransport; `tcp` and `udp` are the addresses to advertise (IP
-    literals and ports), and may be set until the first call is answered."""
+    literals and ports), and may be set until the first call is answered. `prefix` begins every
+    call's user name, so that who gets a connection that is not his knows whose it is."""
+
+    prefix = ""
+    stray: Stray | None = None
 
     def __init__(self, tcp: Sequence[Address] = (), udp: Sequence[Address] = ()) -> None:
         self.tcp = tuple(tcp)
@@ -84,6 +92,7 @@ class IceMux:
         Media that are not bundled are left to find their own way: browsers bundle.
         """
         connection = connections(pc)[0]
+        mark(connection, self.prefix)
         call = _Call(connection, self._ports, self._detach)
         self._calls.setdefault(connection.local_username, []).append(call)
         gather: Gather = connection.get_component_candidates
@@ -114,6 +123,9 @@ class IceMux:
         with suppress(EOFError, OSError):
             first = head[2:] + await reader.readexactly(size - len(head) + 2)
             call = self._authenticate(first)
+            if call is None and self.stray and (request := binding_request(first)):
+                await self.stray(_username(request), head[:2] + first, reader, writer)
+                return
             leg = call.tcp.adopt(writer) if call else None
             if call is None or leg is None:
                 return
@@ -129,8 +141,7 @@ class IceMux:
         request = binding_request(data)
         if request is None:
             return None
-        username = str(request.attributes["USERNAME"]).partition(":")[0]
-        for call in self._calls.get(username, ()):
+        for call in self._calls.get(_username(request), ()):
             if request.check_message_integrity(call.password):
                 return call
         return None
@@ -141,6 +152,11 @@ class IceMux:
             calls.remove(call)
         if not calls:
             self._calls.pop(call.username, None)
+
+
+def _username(request: stun.Message) -> str:
+    """Ours, in a check of the caller's."""
+    return str(request.attributes["USERNAME"]).partition(":")[0]
 
 
 class _Call:
@@ -217,6 +233,7 @@ async def unsupported() -> str | None:
     """
     pc = RTCPeerConnection()
     mux = IceMux(tcp=[("127.0.0.1", 9)])
+    mux.prefix = "0+"
     try:
         pc.addTransceiver("audio")
         connection = connections(pc)[0]
@@ -226,7 +243,11 @@ async def unsupported() -> str | None:
         if [candidate.tcptype for candidate in gathered] != ["passive"]:
             return "its candidates are gathered differently"
         request = stun.Message(stun.Method.BINDING, stun.Class.REQUEST)
-        request.attributes["USERNAME"] = f"{connection.local_username}:peer"
+        told = connections(pc)[0].local_username
+        gatherer = next(iter(pc.getTransceivers())).receiver.transport.transport.iceGatherer
+        if not told.startswith("0+") or gatherer.getLocalParameters().usernameFragment != told:
+            return "its user names are chosen differently"
+        request.attributes["USERNAME"] = f"{told}:peer"
         request.attributes["PRIORITY"] = 1
         request.add_message_integrity(connection.local_password.encode())
         answers: list[bytes] = []

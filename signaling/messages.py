@@ -93,9 +93,15 @@ def encode_pong(ping: Ping) -> str:
     return json.dumps({"type": "pong", "t": ping.t})
 
 
-def encode_error(code: str, message: str) -> str:
-    """The JSON text that refuses a call: an error that is no session's event."""
-    return json.dumps({"type": "error", "code": code, "message": message})
+def encode_error(code: str, message: str, retry_after: int | None = None) -> str:
+    """The JSON text that refuses a call: an error that is no session's event.
+
+    `retry_after`, where trying again makes sense, is when, in seconds.
+    """
+    error: dict[str, str | int] = {"type": "error", "code": code, "message": message}
+    if retry_after is not None:
+        error["retry_after"] = retry_after
+    return json.dumps(error)
 
 
 def encode_flush(sequence: int) -> str:

@@ -296,9 +296,11 @@ class StreamTransport:
             self._lose()
 
 
-async def refuse(channel: Channel, code: int, error: str, message: str) -> None:
+async def refuse(
+    channel: Channel, code: int, error: str, message: str, retry_after: int | None = None
+) -> None:
     """Say why there is no call over this channel, and close it."""
     with suppress(ChannelClosed, TimeoutError):
         async with asyncio.timeout(LAST_WORDS_SECONDS):
-            await channel.send(encode_error(error, message))
+            await channel.send(encode_error(error, message, retry_after))
     await channel.close(code, error)

@@ -16,6 +16,7 @@ logger = logging.getLogger(__name__)
 HEAD = 4  # bytes that tell what a connection is
 PROOF_TIMEOUT = 5.0  # seconds to show that one is no stranger
 MAX_STRANGERS = 256  # connections that have not; the oldest makes room for the next
+BACKLOG = 128
 BUFFER = 1 << 16  # bytes that the kernel and the reader each hold of one connection
 
 TakeConnection = Callable[
@@ -53,25 +54,14 @@ class TcpPort:
         return len(self._tasks), len(self._strangers)
 
     async def start(self, hosts: Sequence[str], port: int) -> int:
-        """Listen; the port, which a `port` of 0 leaves to the system. Addresses that this machine
-        lacks are left out; without any, OSError.
-        """
-        refusal: OSError | None = None
-        for host in hosts:
-            try:
-                server = await asyncio.start_server(self.take, host, port, limit=BUFFER)
-            except OSError as error:
-                if error.errno == errno.EADDRINUSE:
-                    raise
-                refusal = error
-                continue
-            self._servers.append(server)
-            for listener in server.sockets:  # connections inherit it
-                listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER)
-            port = int(server.sockets[0].getsockname()[1])
-        if not self._servers:
-            raise refusal or OSError("no address to listen on")
-        return port
+        """Listen as `bind` has it; the port."""
+        return await self.serve(bind(hosts, port))
+
+    async def serve(self, listeners: Sequence[socket.socket]) -> int:
+        """Take the connections of these, which are closed at the end; their port."""
+        for listener in listeners:
+            self._servers.append(await asyncio.start_server(self.take, sock=listener, limit=BUFFER))
+        return int(listeners[0].getsockname()[1])
 
     async def close(self) -> None:
         """Stop listening and close every connection. Harmless when already done."""
@@ -96,6 +86,14 @@ class TcpPort:
         # A task that is cancelled before it began never gets to close its connection.
         task.add_done_callback(lambda task: self._forget(task, writer))
 
+    async def adopt(self, connection: socket.socket, data: bytes) -> None:
+        """Serve a connection that was accepted elsewhere, where this was read of it."""
+        reader = asyncio.StreamReader(limit=BUFFER)
+        reader.feed_data(data)
+        await asyncio.get_running_loop().connect_accepted_socket(
+            lambda: asyncio.StreamReaderProtocol(reader, self.take), connection
+        )
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         this = asyncio.current_task()
         assert this is not None
@@ -119,6 +117,59 @@ class TcpPort:
         self._tasks.discard(task)
         self._strangers.pop(task, None)
         close(writer)
+
+
+def bind(hosts: Sequence[str], port: int) -> list[socket.socket]:
+    """Listen on this port, one and the same if the system is to choose it (0), of each of these
+    addresses. Those that this machine lacks are left out; without any, OSError.
+    """
+    refusal: OSError | None = None
+    listeners: list[socket.socket] = []
+    for host in hosts:
+        try:
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            for family, _, _, _, address in found:
+                listeners.append(_listen(family, (*address[:1], port, *address[2:])))
+                port = int(listeners[0].getsockname()[1])
+        except OSError as error:
+            refusal = error
+            if error.errno == errno.EADDRINUSE:
+                break
+    if refusal and (not listeners or refusal.errno == errno.EADDRINUSE):
+        for listener in listeners:
+            listener.close()
+        raise refusal
+    if not listeners:
+        raise OSError("no address to listen on")
+    return listeners
+
+
+def _listen(family: int, address: tuple[str | int, ...]) -> socket.socket:
+    # Named as TCP, or asyncio leaves Nagle's algorithm on for its connections.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER)  # connections inherit it
+        if family == socket.AF_INET6:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listener.setblocking(False)
+        listener.bind(address)
+        listener.listen(BACKLOG)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+async def leave(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
+    """Read no more of a connection that goes on elsewhere; what was read and not yet taken."""
+    transport = writer.transport
+    assert isinstance(transport, asyncio.ReadTransport)
+    transport.pause_reading()
+    reader.feed_eof()
+    rest = await reader.read()  # does not wait, but may let the transport read on
+    transport.pause_reading()
+    return rest
 
 
 def close(writer: asyncio.StreamWriter) -> None:

@@ -119,7 +119,9 @@ export class WebSocketCall extends EventTarget {
   #openSocket(capture, resume, since) {
     const url = new URL("ws/call", location.href);
     url.protocol = url.protocol.replace("http", "ws");
-    url.search = "";
+    const session = resume?.()?.session_id;
+    // So that a server of several processes need not carry the call from one to the other.
+    url.search = session ? `?session_id=${encodeURIComponent(session)}` : "";
     url.hash = "";
     const socket = new WebSocket(url);
     this.#socket = socket;

@@ -144,6 +144,10 @@ def check_cpu(host: Host) -> Finding:
     if len(quota) == 2 and quota[0] != "max":
         cores = min(cores, int(quota[0]) / int(quota[1]))
     text = f"{cores:g} core{'s' if cores > 1 else ''}"
+    workers = host.config.server.workers
+    if workers > max(1, cores):
+        advice = f"Set server.workers to {max(1, int(cores))}: more only take turns."
+        return Finding("CPU", "note", f"{text} for {workers} workers", advice)
     if cores < 2:
         return Finding(
             "CPU", "note", text, "Two cores are better: the engine has a process of its own."

@@ -5,7 +5,7 @@ import os
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Literal, cast
@@ -16,6 +16,7 @@ import pytest
 from inference import host, hosted
 from inference.embedded.voices import EMOTIONS, LANGUAGES, voice_infos
 from inference.embedded.voices import check_voice as embedded_check
+from inference.host_link import HostProcess, HostSocket
 from inference.hosted import HostedEngine, HostedSession, check_voice
 from inference.protocol import (
     Chunk,
@@ -35,7 +36,7 @@ from media.frames import AudioFrame
 
 @asynccontextmanager
 async def running(name: Literal["echo", "loopback"] = "echo") -> AsyncIterator[HostedEngine]:
-    engine = HostedEngine(EngineSettings(name=name))
+    engine = HostedEngine(HostProcess(EngineSettings(name=name)))
     engine.start()
     try:
         await engine.warm_up()
@@ -171,7 +172,7 @@ async def test_a_new_session_while_the_host_is_down_is_refused() -> None:
 
 
 async def test_before_the_host_was_ever_ready() -> None:
-    engine = HostedEngine(EngineSettings(name="echo"))
+    engine = HostedEngine(HostProcess(EngineSettings(name="echo")))
     with pytest.raises(EngineOverloaded, match="starting"):
         _ = engine.info
     engine.start()
@@ -179,13 +180,13 @@ async def test_before_the_host_was_ever_ready() -> None:
         async with engine.open(Voice(), ignore):
             pass
     await engine.stop()
-    await HostedEngine(EngineSettings(name="echo")).stop()  # never started
+    await HostedEngine(HostProcess(EngineSettings(name="echo"))).stop()  # never started
 
 
 @pytest.mark.parametrize("moment", [0.0, 0.005, 0.02, 0.1, 0.3])
 async def test_stopping_at_any_moment_of_the_start_leaves_nothing(moment: float) -> None:
     before = set(os.listdir("/proc/self/fd"))
-    engine = HostedEngine(EngineSettings(name="echo"))
+    engine = HostedEngine(HostProcess(EngineSettings(name="echo")))
     engine.start()
     await asyncio.sleep(moment)
     pid = engine.pid
@@ -327,6 +328,68 @@ async def test_one_sessions_bug_leaves_the_host_and_the_others_alone(
         assert engine.generation == 1
 
 
+@asynccontextmanager
+async def shared(path: Path) -> AsyncIterator[tuple[HostedEngine, list[HostedEngine]]]:
+    """One who has started a host, and two more that share it."""
+    owner = HostedEngine(HostProcess(EngineSettings(name="echo"), path))
+    sharers = [HostedEngine(HostSocket(path)) for _ in range(2)]
+    try:
+        for engine in (owner, *sharers):
+            engine.start()
+        for engine in (owner, *sharers):
+            await engine.warm_up()
+        yield owner, sharers
+    finally:
+        for engine in (*sharers, owner):
+            await engine.stop()
+
+
+async def test_a_host_is_shared_and_each_has_sessions_of_his_own(tmp_path: Path) -> None:
+    async with (
+        shared(tmp_path / "host") as (owner, (one, other)),
+        one.open(Voice(), ignore) as first,
+        other.open(Voice(), ignore) as second,
+    ):
+        assert first.number == second.number
+        assert one.pid == other.pid == owner.pid
+        answers = await asyncio.gather(answer(first, 1, 11, 50), answer(second, 1, 22, 50))
+        assert list(answers) == [[11] * 50, [22] * 50]
+        await one.stop()
+        assert await answer(second, 2, 33) == [33] * 5
+
+
+async def test_a_shared_host_that_dies_comes_back_to_all(tmp_path: Path) -> None:
+    async with (
+        shared(tmp_path / "host") as (owner, sharers),
+        sharers[0].open(Voice(), ignore) as first,
+        sharers[1].open(Voice(), ignore) as second,
+    ):
+        assert owner.pid is not None
+        os.kill(owner.pid, signal.SIGKILL)
+        while any(engine.ready for engine in sharers):
+            await asyncio.sleep(0.001)
+        for session in (first, second):
+            with suppress(EngineFailed):  # for one who spoke while there was no host
+                await answer(session, 1, 0)
+            assert await answer(session, 2, 7) == [7] * 5
+        assert sharers[0].pid == sharers[1].pid == owner.pid
+
+
+async def test_a_server_that_talks_rubbish_harms_no_other(tmp_path: Path) -> None:
+    path = tmp_path / "host"
+    async with shared(path) as (owner, (one, _)), one.open(Voice(), ignore) as session:
+        pid = owner.pid
+        for rubbish in (b"\xc1", b"\x01", b"\x80", b"\x93\1\2\3", b"\x81\xa2op\xa4open"):
+            reader, writer = await asyncio.open_unix_connection(path)
+            writer.write(rubbish)
+            await reader.read(1)  # ready
+            await reader.read()
+            writer.close()
+            await writer.wait_closed()
+        assert await answer(session, 1, 5) == [5] * 5
+        assert owner.pid == pid
+
+
 OFFER = EngineInfo(
     name="embedded",
     mode="turn",
@@ -451,7 +514,7 @@ async def in_this_process() -> AsyncIterator[HostedEngine]:
     """A hosted engine whose host is a task here, so that the engine can be any."""
     ours, theirs = socket.socketpair()
     serving = asyncio.create_task(host.serve(theirs))
-    engine = HostedEngine(EngineSettings(name="echo"))
+    engine = HostedEngine(HostProcess(EngineSettings(name="echo")))
     engine.generation = 1
     reader, engine._writer = await asyncio.open_connection(sock=ours)
 
@@ -460,7 +523,7 @@ async def in_this_process() -> AsyncIterator[HostedEngine]:
             engine._receive(message)
 
     reading = asyncio.create_task(read())
-    engine.send("start", settings=asdict(EngineSettings(name="echo")))
+    engine.send("start", settings=asdict(EngineSettings(name="echo")), path=None)
     await engine.warm_up()
     try:
         yield engine

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from aiohttp import ClientResponse
 from aiohttp.test_utils import TestClient, TestServer
+from prometheus_client.parser import text_string_to_metric_families
 
 from inference.protocol import EngineSettings
 from media.frames import Samples, silence
@@ -21,6 +22,7 @@ from server.app import CALLS, ENGINE, MAX_BODY, PORTS, Listening, make_app
 from server.config import Config, ServerSettings
 from signaling.caller import WebRtcCaller
 from signaling.webrtc import IceServer, WebRtcSettings
+from tests.any_load import ANY_LOAD
 
 ROOT = Path(__file__).parents[2]
 LOOPBACK = ("127.0.0.1",)
@@ -37,6 +39,7 @@ async def client(
     """A client of a server with an engine that echoes."""
     config = Config(
         server=ServerSettings(max_sessions=max_sessions),
+        admission=ANY_LOAD,
         engine=EngineSettings(name="echo"),
         webrtc=WebRtcSettings(host_addresses=LOOPBACK, tcp_port=tcp_port, **webrtc),
     )
@@ -253,6 +256,122 @@ async def test_the_limit_is_told() -> None:
         )
         await http.delete(f"/api/offer/{pc_id}")
         assert (await http.post("/api/offer", json=offer)).status == 200
+
+
+async def test_a_busy_server_says_so_and_when_to_come_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    busy = "the server is busy: its event loop is 23 ms late (limit 10 ms)"
+    async with client() as http, caller() as peer, caller() as other:
+        await take_call(http, peer)
+        monkeypatch.setattr("server.load.Load.admit", lambda load: busy)
+        response = await http.post("/api/offer", json={"type": "offer", "sdp": await other.offer()})
+        assert response.headers["Retry-After"] == "5"
+        assert await error(response) == (503, "refused", busy)
+        async with http.ws_connect("/ws/call") as ws:
+            await ws.send_json({"type": "hello", "codec": "opus"})
+            refusal = {"type": "error", "code": "refused", "message": busy, "retry_after": 5}
+            assert await ws.receive_json() == refusal
+            assert (await ws.receive()).data == 4013
+        status = await (await http.get("/status")).json()
+        assert len(status["calls"]) == 1
+        assert status["since_start"]["refused"] == {"busy": 2}
+
+
+async def test_a_caller_who_comes_back_is_let_in_whatever_the_load(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with client() as http, http.ws_connect("/ws/call") as ws:
+        await ws.send_json({"type": "hello", "codec": "opus"})
+        started = await ws.receive_json()
+        monkeypatch.setattr("server.load.Load.admit", lambda load: "busy")
+        resume = {key: started[key] for key in ("session_id", "resume_token")}
+        async with http.ws_connect("/ws/call") as again:
+            await again.send_json({"type": "hello", "codec": "opus", "resume": resume})
+            message = await again.receive_json()
+            while message["type"] != "session.resumed":
+                message = await again.receive_json()
+            await again.send_json({"type": "hangup"})
+        await no_call_left(http)
+
+
+def samples(text: str) -> dict[str, float]:
+    """The values of a scrape by their names, with the labels where there are any."""
+    return {
+        sample.name + "".join(f" {value}" for value in sample.labels.values()): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+async def scrape(http: Client) -> dict[str, float]:
+    response = await http.get("/metrics")
+    assert response.status == 200
+    assert response.headers["Content-Type"].startswith("text/plain; version=0.0.4")
+    return samples(await response.text())
+
+
+async def test_metrics_say_what_status_says() -> None:
+    async with client(max_sessions=1) as http, caller() as peer, caller() as other:
+        before = await scrape(http)
+        assert before["vaani_sessions"] == before["vaani_packets_received_total"] == 0
+        assert before["vaani_sessions_max"] == 1
+        pc_id = (await take_call(http, peer))["pc_id"]
+        refused = await http.post("/api/offer", json={"type": "offer", "sdp": await other.offer()})
+        assert refused.status == 503
+        while not (await scrape(http))["vaani_audio_heard_seconds_total"] > 0.1:
+            await asyncio.sleep(0.02)
+        earlier = await (await http.get("/status")).json()
+        during = await scrape(http)
+        later = await (await http.get("/status")).json()
+        assert during["vaani_sessions"] == during["vaani_sessions_started_total"] == 1
+        assert during["vaani_calls_refused_total full"] == 1
+        assert during["vaani_calls_refused_total busy"] == 0
+        for name, key in (
+            ("packets_received_total", "received"),
+            ("packets_lost_total", "lost"),
+            ("packets_late_total", "late"),
+            ("audio_heard_seconds_total", "heard"),
+            ("audio_concealed_seconds_total", "concealed"),
+            ("audio_recovered_seconds_total", "recovered"),
+            ("packets_sent_total", "sent"),
+            ("frames_late_total", "skipped"),
+        ):
+            [[low], [high]] = ([c["media"][0][key] for c in s["calls"]] for s in (earlier, later))
+            assert low <= during[f"vaani_{name}"] <= high, name
+        assert earlier["calls"][0]["media"][0]["concealment"] == pytest.approx(
+            earlier["calls"][0]["media"][0]["concealed"] / earlier["calls"][0]["media"][0]["heard"],
+            abs=0.0001,
+        )
+        await http.delete(f"/api/offer/{pc_id}")
+        after = await scrape(http)
+        assert after["vaani_sessions"] == 0
+        assert after["vaani_packets_received_total"] > 0
+        fallen = [
+            name
+            for name, value in during.items()
+            if name.partition(" ")[0].endswith(("_total", "_count", "_sum", "_bucket"))
+            and after[name] < value
+        ]
+        assert fallen == []
+
+
+async def test_metrics_of_the_process_and_of_its_load() -> None:
+    async with client() as http:
+        while not (await scrape(http))["vaani_event_loop_lag_seconds_count"] > 2:
+            await asyncio.sleep(0.02)
+        told = await scrape(http)
+        assert told["vaani_engine_ready"] == told["vaani_engine_starts_total"] == 1
+        assert told["vaani_event_loop_lag_seconds_bucket +Inf"] >= 3
+        assert told["vaani_first_audio_seconds_count"] == 0
+        assert told["vaani_pressure_ratio"] < 1
+        assert told["process_resident_memory_bytes"] > 1e6
+        assert told["process_open_fds"] > 3
+        assert told["vaani_tasks"] >= 1
+        status = await (await http.get("/status")).json()
+        assert set(status["load"]) == {
+            "lag_ms", "cpu", "projected_cpu", "call_cost", "pressure",
+        }  # fmt: skip
 
 
 async def test_before_the_engine_is_ready() -> None:

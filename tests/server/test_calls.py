@@ -9,15 +9,18 @@ from typing import Any
 
 import pytest
 
+from inference.host_link import HostProcess
 from inference.hosted import HostedEngine
 from inference.protocol import EngineSettings
 from media.frames import Samples, silence
-from server.calls import Answer, CallExists, CallRefused, Calls, UnknownCall
+from server.admission import CallRefused
+from server.calls import Answer, CallExists, Calls, UnknownCall
 from server.config import Config, ServerSettings
 from server.session import SessionSettings
 from signaling.caller import WebRtcCaller
 from signaling.messages import HangUp
 from signaling.webrtc import OfferError, WebRtcSettings, WebRtcTransport
+from tests.any_load import ANY_LOAD
 from tests.conftest import NothingLeft
 
 LOOPBACK = ("127.0.0.1",)
@@ -26,6 +29,7 @@ LOOPBACK = ("127.0.0.1",)
 def config(max_sessions: int = 4, resume_window: float = 30.0, **webrtc: Any) -> Config:
     return Config(
         server=ServerSettings(max_sessions=max_sessions),
+        admission=ANY_LOAD,
         engine=EngineSettings(name="echo"),
         session=SessionSettings(resume_window=resume_window),
         webrtc=WebRtcSettings(host_addresses=LOOPBACK, tcp_port=None, **webrtc),
@@ -35,7 +39,7 @@ def config(max_sessions: int = 4, resume_window: float = 30.0, **webrtc: Any) ->
 @asynccontextmanager
 async def server(settings: Config, nothing_left: NothingLeft) -> AsyncIterator[Calls]:
     """Calls with an engine; at the end everything but the engine must be gone."""
-    engine = HostedEngine(settings.engine)
+    engine = HostedEngine(HostProcess(settings.engine))
     engine.start()
     await engine.warm_up()
     try:
@@ -118,7 +122,7 @@ async def test_the_limit(nothing_left: NothingLeft) -> None:
         refused = [result for result in results if isinstance(result, CallRefused)]
         assert len(refused) == 4
         assert str(refused[0]) == "all 1 calls that this server takes at once are in use"
-        assert calls.metrics.refused == 4
+        assert calls.metrics.refused == {"full": 4}
         [taken] = [result for result in results if isinstance(result, Answer)]
         await calls.hang_up(taken.pc_id)
         next_one = await calls.offer(offer, None, False)
@@ -160,7 +164,8 @@ async def test_half_open_and_vanished_calls_are_freed(nothing_left: NothingLeft)
         answer = await calls.offer(await mute.offer(), None, False)
         await mute.accept(answer.sdp)
         await mute.connected.wait()
-        await mute._pc.getSenders()[0].stop()
+        assert mute._voice
+        mute._voice.close()
         while calls.status()[0]["transport"]:
             await asyncio.sleep(0.005)
         assert len(calls) == 1  # it may come back

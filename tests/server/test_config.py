@@ -74,7 +74,8 @@ def test_the_tcp_port_can_be_switched_off() -> None:
 
 
 @pytest.mark.parametrize(
-    "override", ["server.port=-1", "server.port=65536", "server.max_sessions=0"]
+    "override",
+    ["server.port=-1", "server.port=65536", "server.max_sessions=0", "server.workers=0"],
 )
 def test_values_out_of_range_are_refused(override: str) -> None:
     with pytest.raises(SettingsError, match=r"should be (greater|less) than or equal to"):

@@ -597,6 +597,9 @@ def test_a_container_counts_with_its_limits(monkeypatch: pytest.MonkeyPatch) -> 
     )
     limits.update({"cpu.max": "max 100000", "memory.max": "max"})
     assert machine.check_cpu(make_host()).text == "8 cores"
+    many = make_host(None, "server.workers=9")
+    assert machine.check_cpu(many).text == "8 cores for 9 workers"
+    assert "server.workers to 8" in machine.check_cpu(many).advice
     assert machine.check_memory(make_host()).text == "64000 MB available"
 
 

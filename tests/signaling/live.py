@@ -22,6 +22,7 @@ from signaling.stream import StreamSettings
 from signaling.stream_caller import StreamCaller, dial_tcp
 from signaling.webrtc import WebRtcSettings
 from signaling.websocket import WebSocketChannel
+from tests.any_load import ANY_LOAD
 from tests.signaling.speech import frames, speech
 
 RATE = 16_000  # the echo engine's own
@@ -49,6 +50,7 @@ class Live:
 @asynccontextmanager
 async def live(resume_window: float = 30.0, **stream: Any) -> AsyncIterator[Live]:
     config = Config(
+        admission=ANY_LOAD,
         engine=EngineSettings(name="echo"),
         vad=VadSettings(detector="energy"),
         session=SessionSettings(resume_window=resume_window),

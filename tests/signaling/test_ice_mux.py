@@ -34,6 +34,8 @@ class Ends:
     input_rate = 16_000
     output_rate = RATE
     sequence = 0
+    live = False
+    due = 0.0  # there is always something to send
 
     def __init__(self, ports: Ports, *, tcp: bool) -> None:
         self.events = EventEmitter()

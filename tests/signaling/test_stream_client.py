@@ -199,6 +199,12 @@ async def test_a_refusal_says_why() -> None:
     assert channel.closed == [(4003, "resume_refused")]
 
 
+async def test_a_refusal_says_when_to_try_again() -> None:
+    channel = MemoryChannel()
+    await refuse(channel, 4013, "refused", "no", retry_after=7)
+    assert channel.texts[-1]["retry_after"] == 7
+
+
 async def test_a_refusal_waits_for_nobody_who_takes_nothing() -> None:
     channel = MemoryChannel()
     channel.open.clear()

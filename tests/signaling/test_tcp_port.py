@@ -132,7 +132,7 @@ async def test_closing_ends_every_connection(nothing_left: NothingLeft) -> None:
 
 async def test_a_taken_port_is_known_at_once() -> None:
     async with listening(TcpPort(None, None)) as number:
-        with pytest.raises(OSError, match="address already in use"):
+        with pytest.raises(OSError, match="Address already in use"):
             await TcpPort(None, None).start(["127.0.0.1"], number)
 
 
