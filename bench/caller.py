@@ -10,30 +10,21 @@ import math
 from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
-from ipaddress import ip_address
+from contextlib import asynccontextmanager
 from typing import Any
-from urllib.parse import urlsplit
 
-import aiohttp
 import numpy as np
 
 from bench.audio import AUDIBLE, WINDOW_SECONDS, loudness
+from bench.dial import CallFailed as CallFailed
+from bench.dial import addresses, offer_line, stream_line
+from bench.relay import Relay
 from media.frames import FRAME_SECONDS, Samples, frame_length, silence
 from signaling.caller import WebRtcCaller
-from signaling.channel import Channel, TcpChannel
-from signaling.ice import LOOPBACK, default_addresses
-from signaling.stream_caller import CallRefused, StreamCaller, dial_tcp
-from signaling.websocket import WebSocketChannel
+from signaling.stream_caller import StreamCaller
 
 RATE = 24_000
-TRANSPORTS = ("webrtc", "websocket", "tcp")
-CONNECT_TIMEOUT = 15.0
 MAX_EAR_LAG = 0.06  # seconds an ear may lie behind arrivals before it skips
-
-
-class CallFailed(Exception):
-    """The call could not be made or broke; the text says why."""
 
 
 class Mouth:
@@ -128,7 +119,7 @@ class Caller:
                 pull=self.mouth.pull,
                 receive=self._hear,
                 receive_event=self._receive_event,
-                addresses=_addresses(self.url),
+                addresses=addresses(self.url),
             )
             if transport == "webrtc"
             else StreamCaller(
@@ -173,108 +164,19 @@ class Caller:
 
 
 @asynccontextmanager
-async def connect(url: str, transport: str = "webrtc") -> AsyncIterator[Caller]:
-    """Call the server at `url` over one of TRANSPORTS; hangs up at the end. Raises CallFailed."""
+async def connect(
+    url: str, transport: str = "webrtc", relay: Relay | None = None
+) -> AsyncIterator[Caller]:
+    """Call the server at `url` over one of TRANSPORTS; hangs up at the end. Raises CallFailed.
+
+    A relay impairs a call over WebRTC.
+    """
     caller = Caller(url, transport)
     began = asyncio.get_running_loop().time()
-    async with aiohttp.ClientSession() as http:
-        if isinstance(caller.peer, WebRtcCaller):
-            line = _webrtc(http, caller.url, caller.peer)
-        elif transport == "websocket":
-            line = _stream(await _dial_websocket(http, caller.url), caller.peer)
-        else:
-            line = _stream(await _dial_tcp(http, caller.url), caller.peer)
-        async with line:
-            try:
-                async with asyncio.timeout(CONNECT_TIMEOUT):
-                    await _either(caller.peer.connected, caller.peer.closed)
-            except TimeoutError:
-                raise CallFailed(f"no media connection within {CONNECT_TIMEOUT:g} s") from None
-            caller.setup_seconds = asyncio.get_running_loop().time() - began
-            yield caller
-
-
-@asynccontextmanager
-async def _webrtc(http: aiohttp.ClientSession, url: str, peer: WebRtcCaller) -> AsyncIterator[None]:
-    pc_id = None
-    try:
-        body = {"sdp": await peer.offer(), "type": "offer", "pc_id": None}
-        answer = await _post(http, f"{url}/api/offer", body)
-        pc_id = answer.get("pc_id")
-        try:
-            await peer.accept(answer["sdp"])
-        except Exception as error:  # aiortc raises whatever its parser trips over
-            raise CallFailed(f"{url} answered no SDP: {error!r}") from error
-        yield
-    finally:
-        await peer.close()
-        if pc_id:
-            # The server may be gone; then there is nothing to free.
-            with suppress(aiohttp.ClientError, TimeoutError):
-                await http.delete(f"{url}/api/offer/{pc_id}")
-
-
-@asynccontextmanager
-async def _stream(channel: Channel, peer: StreamCaller) -> AsyncIterator[None]:
-    running = asyncio.create_task(peer.run(channel))
-    try:
-        yield
-    finally:
-        await peer.close()
-        try:
-            await running
-        except CallRefused as refusal:
-            raise CallFailed(f"the server refused: {refusal}") from None
-
-
-async def _dial_websocket(http: aiohttp.ClientSession, url: str) -> WebSocketChannel:
-    try:
-        return WebSocketChannel(await http.ws_connect(f"{url}/ws/call"))
-    except (aiohttp.ClientError, TimeoutError) as error:
-        raise CallFailed(f"{url}/ws/call: {str(error) or 'no answer in time'}") from None
-
-
-async def _dial_tcp(http: aiohttp.ClientSession, url: str) -> TcpChannel:
-    try:
-        host = urlsplit(url).hostname or ""
-        async with http.get(f"{url}/api/config") as response:
-            port = (await response.json())["tcp_port"]
-        if port is None:
-            raise CallFailed(f"{url} has no TCP port: webrtc.tcp_port is not set there")
-        return await dial_tcp(host, port)
-    except (OSError, aiohttp.ClientError, TimeoutError, KeyError, ValueError) as error:
-        raise CallFailed(f"{url}: {str(error) or 'no answer in time'}") from None
-
-
-async def _either(*events: asyncio.Event) -> None:
-    waiting = [asyncio.create_task(event.wait()) for event in events]
-    try:
-        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in waiting:
-            task.cancel()
-
-
-async def _post(http: aiohttp.ClientSession, url: str, body: dict[str, Any]) -> dict[str, Any]:
-    try:
-        async with http.post(url, json=body) as response:
-            answer = await response.json(content_type=None)
-    except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-        raise CallFailed(f"{url}: {str(error) or 'no answer in time'}") from None
-    if not isinstance(answer, dict) or not isinstance(answer.get("sdp"), str):
-        reason = answer.get("error", answer) if isinstance(answer, dict) else answer
-        if isinstance(reason, dict):
-            reason = reason.get("message", reason)
-        raise CallFailed(f"{url} refused: {reason}")
-    return answer
-
-
-def _addresses(url: str) -> list[str]:
-    """A server on this machine is called over loopback alone."""
-    host = ""
-    try:
-        host = urlsplit(url).hostname or ""
-        local = ip_address(host).is_loopback
-    except ValueError:
-        local = host == "localhost"
-    return [LOOPBACK] if local else default_addresses()
+    async with (
+        offer_line(caller.url, caller.peer, relay)
+        if isinstance(caller.peer, WebRtcCaller)
+        else stream_line(caller.url, transport, caller.peer)
+    ):
+        caller.setup_seconds = asyncio.get_running_loop().time() - began
+        yield caller

@@ -18,7 +18,9 @@ from dataclasses import asdict, dataclass
 
 from bench.call import say_and_listen
 from bench.caller import CallFailed, connect
+from bench.impairment import Conditions, add_network_arguments, conditions
 from bench.recognise import which
+from bench.relay import Relay
 from bench.target import add_target_arguments, median_p95, target
 from bench.voices import CALLER_VOICES, speak
 from media.frames import Samples
@@ -79,6 +81,7 @@ class Outcome:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_target_arguments(parser)
+    add_network_arguments(parser)
     parser.add_argument(
         "--voices", type=int, default=2, metavar="N", help="that say each command (default 2)"
     )
@@ -93,8 +96,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     try:
-        outcomes = asyncio.run(_run(args))
-    except CallFailed as error:
+        outcomes = asyncio.run(_run(args, conditions(args)))
+    except (CallFailed, ValueError) as error:
         print(f"vaani: {error}", file=sys.stderr)
         return 1
     latencies = [o.first_audio_ms for o in outcomes if o.first_audio_ms is not None]
@@ -119,22 +122,23 @@ def run(args: argparse.Namespace) -> int:
     return 0 if all(o.understood and o.answered for o in outcomes) else 1
 
 
-async def _run(args: argparse.Namespace) -> list[Outcome]:
+async def _run(args: argparse.Namespace, network: Conditions) -> list[Outcome]:
     outcomes: list[tuple[Outcome, Samples]] = []
     async with target(args.url, args.overrides) as url:
         for number in range(args.voices):
             for index, (said, right) in enumerate(COMMANDS):
                 voice = CALLER_VOICES[(index + number) % len(CALLER_VOICES)]
-                outcomes.append(await _ask(url, args.transport, voice, said, right))
+                relay = None if network.clean else Relay(network, f"{number} {said}")
+                outcomes.append(await _ask(url, args.transport, relay, voice, said, right))
     replies = list(dict.fromkeys(o.reply for o, _ in outcomes if _is_short(o.reply)))
     return [_recognised(outcome, heard, replies) for outcome, heard in outcomes]
 
 
 async def _ask(
-    url: str, transport: str, voice: str, said: str, right: str
+    url: str, transport: str, relay: Relay | None, voice: str, said: str, right: str
 ) -> tuple[Outcome, Samples]:
     """A call of its own, so that no voice or mood is left over from the last."""
-    async with connect(url, transport) as caller:
+    async with connect(url, transport, relay) as caller:
         result = await say_and_listen(caller, speak(said, voice))
         outcome = Outcome(
             voice,

@@ -4,13 +4,15 @@ import argparse
 import asyncio
 import json
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
 
-from bench.caller import TRANSPORTS, CallFailed
+from bench.dial import TRANSPORTS, CallFailed
+from bench.processes import pin
 
 ROOT = Path(__file__).parent.parent
 READY_TIMEOUT = 120.0
@@ -42,8 +44,25 @@ async def target(url: str | None, overrides: Sequence[str]) -> AsyncIterator[str
     if url:
         yield url
         return
+    async with started(overrides) as server:
+        yield server.url
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """Its URL, and its process if that is on this machine and known."""
+
+    url: str
+    pid: int | None
+
+
+@asynccontextmanager
+async def started(
+    overrides: Sequence[str], cores: Collection[int] | None = None
+) -> AsyncIterator[Server]:
+    """A server of our own, ready, on these cores; ends it. Raises CallFailed."""
     options = [option for override in overrides for option in ("--set", override)]
-    process = await asyncio.create_subprocess_exec(
+    command = [
         sys.executable,
         str(ROOT / "run.py"),
         "serve",
@@ -52,16 +71,25 @@ async def target(url: str | None, overrides: Sequence[str]) -> AsyncIterator[str
         "--set=webrtc.tcp_port=0",
         "--set=server.log_level=warning",
         *options,
-        stdout=asyncio.subprocess.PIPE,
-    )
+    ]
+    async with running(command, cores) as server:
+        await _ready(server.url)
+        yield server
+
+
+@asynccontextmanager
+async def running(
+    command: Sequence[str], cores: Collection[int] | None = None
+) -> AsyncIterator[Server]:
+    """Any server that says its "url" in a first line of JSON; ends it. Raises CallFailed."""
+    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
     assert process.stdout is not None
     try:
+        pin(process.pid, cores)
         line = await process.stdout.readline()
         if not line:
-            raise CallFailed("the server did not start")
-        url = json.loads(line)["url"]
-        await _ready(url)
-        yield url
+            raise CallFailed(f"the server did not start: {' '.join(command[:2])}")
+        yield Server(json.loads(line)["url"], process.pid)
     finally:
         if process.returncode is None:
             process.terminate()

@@ -43,8 +43,8 @@ BORROWED = {"bench.voices": "inference.embedded.espeak"}
 """The callers of the benches need a voice: the one module across a border, for its synthesizer."""
 
 ONLY_IN = {
-    "aiortc": ("signaling",),
-    "aioice": ("signaling",),
+    "aiortc": ("signaling", "bench.peers"),
+    "aioice": ("signaling", "bench.peers"),
     "av": ("signaling",),
     "torch": ("inference",),
     "transformers": ("inference",),

@@ -17,6 +17,7 @@ import soundfile
 
 from bench.audio import read_audio, speech_span
 from bench.caller import RATE
+from tests.any_load import ANY_LOAD_OPTIONS
 from tests.signaling.speech import speech
 
 ROOT = Path(__file__).parents[2]
@@ -26,7 +27,7 @@ START_SECONDS = 30.0
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A server whose engine echoes and whose detector takes every sound for speech."""
-    command = [sys.executable, "run.py", "serve", "--port", "0", "--json"]
+    command = [sys.executable, "run.py", "serve", "--port", "0", "--json", *ANY_LOAD_OPTIONS]
     for setting in (
         "engine.name=echo",
         "vad.detector=energy",

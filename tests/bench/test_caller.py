@@ -6,7 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from bench.caller import MAX_EAR_LAG, RATE, CallFailed, Ear, Mouth, _addresses, _post
+from bench.caller import MAX_EAR_LAG, RATE, Ear, Mouth
+from bench.dial import CallFailed, addresses, post
 from media.frames import Samples, frame_length
 from tests.virtual_time import VirtualTimeLoop, until
 
@@ -91,12 +92,12 @@ async def test_the_mouth_says_frames_and_then_silence() -> None:
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1", "http://[::1]:1", "http://localhost:1"])
 def test_a_server_on_this_machine_is_called_over_loopback(url: str) -> None:
-    assert _addresses(url) == ["127.0.0.1"]
+    assert addresses(url) == ["127.0.0.1"]
 
 
 @pytest.mark.parametrize("url", ["http://192.0.2.1:1", "https://vaani.example", "http://[", ""])
 def test_another_server_is_called_over_all_interfaces(url: str) -> None:
-    assert "127.0.0.1" in _addresses(url)
+    assert "127.0.0.1" in addresses(url)
 
 
 class Http:
@@ -135,7 +136,7 @@ class Http:
 )
 async def test_a_server_that_takes_no_call(answer: object, reason: str) -> None:
     with pytest.raises(CallFailed) as caught:
-        await _post(Http(answer), "http://h/api/offer", {})  # type: ignore[arg-type]
+        await post(Http(answer), "http://h/api/offer", {})  # type: ignore[arg-type]
     assert str(caught.value).startswith("http://h/api/offer")
     assert reason in str(caught.value)
 
