@@ -1,7 +1,7 @@
 """Voice out as RTP, at once and without aiortc's sender in between.
 
 aiortc's own way is a task that awaits a track, wraps what it gives in four objects and awaits its
-way down to the socket: 4 times the work of the packet itself. Here a packet is a header, SRTP and
+way down to the socket, for each packet. Here a packet is a header, SRTP and
 a `sendto`. RTCP, its clock and its counts stay aiortc's, fed as its own sender feeds them.
 """
 

@@ -26,6 +26,7 @@ from bench.audio import write_audio
 from bench.caller import RATE
 from bench.voices import speak
 from media.frames import silence
+from tests.any_load import ANY_LOAD_OPTIONS
 
 if (
     TYPE_CHECKING
@@ -48,7 +49,6 @@ CHROMIUM_ARGUMENTS = (
     "--allow-loopback-in-peer-connection",  # the server offers nothing but 127.0.0.1
     "--use-fake-device-for-media-stream",
 )
-from tests.any_load import ANY_LOAD_OPTIONS
 
 Launch = Callable[[list[str]], "Browser"]
 OpenPage = Callable[..., "Page"]
