@@ -180,8 +180,9 @@ def serve(args: argparse.Namespace) -> int:
     settings = read_settings(args)
     if settings is None:
         return 2
-    import asyncio
     import dataclasses
+
+    import uvloop
 
     from server.logs import start_logging
 
@@ -197,7 +198,7 @@ def serve(args: argparse.Namespace) -> int:
         print(json.dumps(dataclasses.asdict(listening)) if args.json else listening, flush=True)
 
     try:
-        asyncio.run(serve(config, announce))
+        uvloop.run(serve(config, announce))
     except OSError as error:
         complain(f"cannot serve: {error.strerror or error}")
         return 1

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import asdict
 
+import uvloop
 from pydantic import TypeAdapter
 
 from inference.protocol import (
@@ -214,7 +215,7 @@ def _handle(slot: _Slot, message: Message, writer: asyncio.StreamWriter) -> None
 def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     descriptor = int(sys.argv[1])
-    asyncio.run(serve(socket.socket(fileno=descriptor)))
+    uvloop.run(serve(socket.socket(fileno=descriptor)))
 
 
 if __name__ == "__main__":

@@ -152,6 +152,26 @@ class Engine(Protocol):
         """A session for one call. Raises EngineOverloaded on entry."""
 
 
+class ServedEngine(Engine, Protocol):
+    """An engine as the media server has it: `start` before use and `stop` after."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether it takes calls now."""
+
+    @property
+    def pid(self) -> int | None:
+        """The process of its host, while there is one."""
+
+    @property
+    def generation(self) -> int:
+        """How often it was started."""
+
+    def start(self) -> None: ...
+
+    async def stop(self) -> None: ...
+
+
 @dataclass(frozen=True)
 class LlmSettings:
     """An OpenAI-compatible chat endpoint that answers what no skill understands."""

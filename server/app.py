@@ -16,6 +16,8 @@ from aiohttp import web
 
 from inference.host_link import HostLink, HostProcess
 from inference.hosted import HostedEngine
+from inference.local import local_engine
+from inference.protocol import ServedEngine
 from server.admission import CallRefused
 from server.calls import CallExists, Calls, UnknownCall, nowhere_else
 from server.config import Config
@@ -39,7 +41,7 @@ IDLE_SECONDS = 30.0  # a connection whose next request is not complete by then i
 MAX_BODY = 256 * 1024  # bytes; an offer of a browser with a dozen interfaces has 8 KB
 
 CALLS = web.AppKey("calls", Calls)
-ENGINE = web.AppKey("engine", HostedEngine)
+ENGINE = web.AppKey("engine", ServedEngine)
 CONFIG = web.AppKey("config", Config)
 PORTS = web.AppKey("ports", Ports)
 NEIGHBOURS = web.AppKey("neighbours", Neighbours)
@@ -64,7 +66,9 @@ def make_app(
         app.middlewares.append(neighbours.middleware)
 
     async def run(app: web.Application) -> AsyncIterator[None]:
-        engine = HostedEngine(host or HostProcess(config.engine))
+        engine: ServedEngine = local_engine(config.engine) or HostedEngine(
+            host or HostProcess(config.engine)
+        )
         if neighbours:
             calls = Calls(config, engine, neighbours.board.tally, id_prefix(neighbours.number))
             answer: AnswerStream = partial(neighbours.answer_program, calls)

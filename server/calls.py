@@ -11,8 +11,7 @@ import secrets
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 
-from inference.hosted import HostedEngine
-from inference.protocol import EngineFailed, EngineOverloaded
+from inference.protocol import EngineFailed, EngineOverloaded, ServedEngine
 from server.admission import Admission, CallRefused
 from server.config import Config
 from server.dialogue import TurnTaking
@@ -84,7 +83,7 @@ class Calls:
     def __init__(
         self,
         config: Config,
-        engine: HostedEngine,
+        engine: ServedEngine,
         tally: Callable[[int], int] = lambda calls: calls,
         prefix: str = "",
     ) -> None:

@@ -20,7 +20,7 @@ from prometheus_client.core import (
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.registry import Collector
 
-from inference.hosted import HostedEngine
+from inference.protocol import ServedEngine
 from server.admission import Cause
 from server.calls import Calls
 from server.histogram import Histogram
@@ -28,7 +28,7 @@ from server.histogram import Histogram
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 
 
-def exposition(calls: Calls, engine: HostedEngine, max_sessions: int) -> bytes:
+def exposition(calls: Calls, engine: ServedEngine, max_sessions: int) -> bytes:
     """The body of the answer to a scrape, of the type CONTENT_TYPE."""
     registry = CollectorRegistry()
     registry.register(_Server(calls, engine, max_sessions))
@@ -37,7 +37,7 @@ def exposition(calls: Calls, engine: HostedEngine, max_sessions: int) -> bytes:
 
 
 class _Server(Collector):
-    def __init__(self, calls: Calls, engine: HostedEngine, max_sessions: int) -> None:
+    def __init__(self, calls: Calls, engine: ServedEngine, max_sessions: int) -> None:
         self._calls = calls
         self._engine = engine
         self._max_sessions = max_sessions

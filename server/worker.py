@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import replace
 from pathlib import Path
 
+import uvloop
 from aiohttp import web
 
 from inference.host_link import HostSocket
@@ -118,4 +119,4 @@ def _say(writer: asyncio.StreamWriter, message: dict[str, object]) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(work(socket.socket(fileno=int(sys.argv[1]))))
+    uvloop.run(work(socket.socket(fileno=int(sys.argv[1]))))

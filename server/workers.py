@@ -21,6 +21,7 @@ from typing import Any
 
 from inference.host_link import HostProcess
 from inference.hosted import HostedEngine
+from inference.local import local_engine
 from server.app import Listening, bind, interrupted, url
 from server.board import Board
 from server.config import Config
@@ -84,7 +85,9 @@ async def _crew(
     tcp_listeners: Sequence[socket.socket],
 ) -> AsyncIterator[list["WorkerProcess"]]:
     """The workers and their engine host, until the end of the block."""
-    engine = HostedEngine(HostProcess(config.engine, engine_path(directory)))
+    engine = local_engine(config.engine) or HostedEngine(
+        HostProcess(config.engine, engine_path(directory))
+    )
     descriptors = tuple(one.fileno() for one in tcp_listeners)
     workers = [
         WorkerProcess(Orders(config, n, directory, listener.fileno(), descriptors), board)

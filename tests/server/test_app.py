@@ -9,13 +9,14 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from aiohttp import ClientResponse
 from aiohttp.test_utils import TestClient, TestServer
 from prometheus_client.parser import text_string_to_metric_families
 
+from inference.hosted import HostedEngine
 from inference.protocol import EngineSettings
 from media.frames import Samples, silence
 from server.app import CALLS, ENGINE, MAX_BODY, PORTS, Listening, make_app
@@ -48,7 +49,7 @@ async def client(
         if ready:
             await app[ENGINE].warm_up()
         yield client
-        assert len(app[CALLS]) == len(app[ENGINE]._sessions)
+        assert len(app[CALLS]) == len(cast(HostedEngine, app[ENGINE])._sessions)
 
 
 @asynccontextmanager
@@ -479,7 +480,7 @@ async def test_a_client_that_leaves_in_mid_offer_holds_nothing() -> None:
         await asyncio.sleep(0.05)
         await no_call_left(http)
         app = http.server.app
-        while app[ENGINE]._sessions:
+        while cast(HostedEngine, app[ENGINE])._sessions:
             await asyncio.sleep(0.01)
         assert len(app[CALLS]) == 0
 

@@ -4,13 +4,14 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 from aiohttp import ClientWebSocketResponse, WSMsgType
 from aiohttp.test_utils import TestClient, TestServer
 
+from inference.hosted import HostedEngine
 from inference.protocol import EngineSettings
 from media.frames import Samples, silence
 from media.vad import VadSettings
@@ -67,7 +68,7 @@ async def server(
         async with TestClient(Server(app)) as http:
             await app[ENGINE].warm_up()
             yield http
-        assert (len(app[CALLS]), app[ENGINE]._sessions) == (0, {})
+        assert (len(app[CALLS]), cast(HostedEngine, app[ENGINE])._sessions) == (0, {})
 
 
 async def rows(http: Http) -> list[dict[str, Any]]:
