@@ -12,6 +12,7 @@ from aiortc import RTCPeerConnection, RTCRtpReceiver
 from signaling.receiver import OpusReceiver
 
 _JITTER_BUFFER = "_RTCRtpReceiver__jitter_buffer"
+_DECODER_QUEUE = "_RTCRtpReceiver__decoder_queue"
 _RECEIVED = "_RTCDtlsTransport__rx_packets"
 
 INSIDE = {
@@ -25,7 +26,12 @@ INSIDE = {
         "_RTCRtpSender__rtp_timestamp",
         "_RTCRtpSender__stats",
     ),
-    "receiver": ("_enabled", _JITTER_BUFFER, "_RTCRtpReceiver__remote_streams"),
+    "receiver": (
+        "_enabled",
+        _DECODER_QUEUE,
+        _JITTER_BUFFER,
+        "_RTCRtpReceiver__remote_streams",
+    ),
     "transport": (
         "_rx_srtp",
         "_state",
@@ -45,6 +51,8 @@ def tap(receiver: RTCRtpReceiver, stream: OpusReceiver) -> None:
     """Have `stream` take the receiver's packets. Call before the first packet arrives."""
     assert hasattr(receiver, _JITTER_BUFFER), "aiortc has moved its jitter buffer"
     setattr(receiver, _JITTER_BUFFER, stream)
+    # The thread of aiortc's decoder will have nothing to do: it ends as soon as it begins.
+    getattr(receiver, _DECODER_QUEUE).put(None)
 
 
 def received_packets(receiver: RTCRtpReceiver) -> int:
