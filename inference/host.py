@@ -9,7 +9,7 @@ import logging
 import socket
 import sys
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import asdict
 
 import uvloop
@@ -106,7 +106,8 @@ async def serve(connection: socket.socket) -> None:
     if path := start["path"]:
         await others.listen(path)
     try:
-        await _serve_one(engine, incoming, writer)
+        with suppress(ConnectionError):  # it did not wait for all that was said to it
+            await _serve_one(engine, incoming, writer)
     finally:
         await others.close()
 

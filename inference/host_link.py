@@ -5,7 +5,7 @@ import socket
 import struct
 import sys
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Protocol
@@ -16,6 +16,7 @@ from inference.wire import pack
 Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 REDIAL_INTERVAL = 0.1  # seconds
+END_TIMEOUT = 2.0  # seconds that a host may take to end
 
 
 class HostLink(Protocol):
@@ -73,6 +74,12 @@ class HostProcess:
         writer.write(pack("start", settings=asdict(self._settings), path=path))
         try:
             yield reader, writer
+        except asyncio.CancelledError:  # stopped, and not hanging: it may clean up behind itself
+            writer.close()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(END_TIMEOUT):
+                    await process.wait()
+            raise
         finally:
             writer.close()
             if process.returncode is None:

@@ -121,7 +121,7 @@ class Calls:
             if not restart:
                 raise CallExists(pc_id)
             await self.hang_up(pc_id)
-        session, leg = await self._admit("webrtc", resume)
+        session, leg = await self._admit("webrtc", resume, instead=pc_id is not None)
         pc_id = f"pc-{self._prefix}{secrets.token_hex(8)}"
 
         def on_closed(lost: bool) -> None:
@@ -243,8 +243,13 @@ class Calls:
             raise MessageError("the first message must be a text: hello")
         return first
 
-    async def _admit(self, kind: str, resume: Resume | None) -> tuple[Session, Leg]:
-        """The session that is wanted, a new one or one to go on with, and a leg of it."""
+    async def _admit(
+        self, kind: str, resume: Resume | None, instead: bool = False
+    ) -> tuple[Session, Leg]:
+        """The session that is wanted, a new one or one to go on with, and a leg of it.
+
+        One that comes `instead` of another, which was ended for it, has its place.
+        """
         if resume is not None:
             known = self._sessions.get(resume.session_id)
             if known is None:
@@ -255,17 +260,19 @@ class Calls:
                 raise CallRefused(message, "connecting")
             return known, leg
         try:
-            session = await self._begin()
+            session = await self._begin(instead)
         except CallRefused as refused:
             self.metrics.refused[refused.cause] += 1
             raise
         return session, session.leg(kind)
 
-    async def _begin(self) -> Session:
+    async def _begin(self, instead: bool) -> Session:
         if self._stopping:
             raise CallRefused("the server is stopping", "stopping")
         try:
-            self._admission.admit(self._tally(len(self) + 1) - 1)
+            before = self._tally(len(self) + 1) - 1
+            if not instead:
+                self._admission.admit(before)
             self._opening += 1
             try:
                 session = await self._open_session()

@@ -36,7 +36,7 @@ RELIEF = {"max_lag": 0.5, "max_cpu": 0.95}
 class AdmissionSettings:
     """Configuration section `admission`: what a new call must leave to the calls in progress."""
 
-    max_lag: Annotated[float, Field(gt=0)] = 0.01  # s, of the event loop, in one look of ten
+    max_lag: Annotated[float, Field(gt=0)] = 0.02  # s, of the event loop, in one look of ten
     max_cpu: Annotated[float, Field(gt=0)] = 0.8  # of one core, with the new call in it
 
 

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import asynccontextmanager
 
 from server.config import Config
+from signaling import rtp
 from signaling.channel import Channel, TcpChannel
 from signaling.ice import default_addresses
 from signaling.ice_mux import IceMux, unsupported
@@ -53,6 +54,8 @@ async def open_ports(
 
     `listeners`: the TCP port's, where it is open already.
     """
+    if moved := await rtp.unsupported():
+        raise OSError(errno.ENOTSUP, f"no WebRTC: {moved}; `make setup` installs the right one")
     ports = Ports()
     own = _own_addresses(config)
     wrong = await unsupported()

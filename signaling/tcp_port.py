@@ -17,6 +17,7 @@ HEAD = 4  # bytes that tell what a connection is
 PROOF_TIMEOUT = 5.0  # seconds to show that one is no stranger
 MAX_STRANGERS = 256  # connections that have not; the oldest makes room for the next
 BACKLOG = 128
+FREE_PORT_TRIES = 5
 BUFFER = 1 << 16  # bytes that the kernel and the reader each hold of one connection
 
 TakeConnection = Callable[
@@ -123,6 +124,16 @@ def bind(hosts: Sequence[str], port: int) -> list[socket.socket]:
     """Listen on this port, one and the same if the system is to choose it (0), of each of these
     addresses. Those that this machine lacks are left out; without any, OSError.
     """
+    for _ in range(0 if port else FREE_PORT_TRIES):  # one address's free port may be another's
+        try:
+            return _bind(hosts, port)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+    return _bind(hosts, port)
+
+
+def _bind(hosts: Sequence[str], port: int) -> list[socket.socket]:
     refusal: OSError | None = None
     listeners: list[socket.socket] = []
     for host in hosts:

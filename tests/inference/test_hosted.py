@@ -197,6 +197,19 @@ async def test_stopping_at_any_moment_of_the_start_leaves_nothing(moment: float)
     assert set(os.listdir("/proc/self/fd")) <= before
 
 
+async def test_a_host_that_is_stopped_leaves_no_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The embedded engine's recogniser has a folder: it is to be gone, but for a kill."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    engine = HostedEngine(HostProcess(EngineSettings()))
+    engine.start()
+    await engine.warm_up()
+    assert os.listdir(tmp_path)
+    await engine.stop()
+    assert os.listdir(tmp_path) == []
+
+
 async def test_a_host_that_hangs_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hosted, "PING_INTERVAL", 0.1)
     monkeypatch.setattr(hosted, "HANG_TIMEOUT", 1.0)

@@ -244,6 +244,16 @@ async def test_a_second_offer_for_the_same_call() -> None:
         assert answer["pc_id"] != first["pc_id"]
 
 
+async def test_one_who_replaces_his_call_keeps_his_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with client() as http, caller() as peer, caller() as again:
+        first = await take_call(http, peer)
+        monkeypatch.setattr("server.load.Load.admit", lambda load: "busy")
+        offer = {"type": "offer", "sdp": await again.offer(), "pc_id": first["pc_id"]}
+        response = await http.post("/api/offer", json={**offer, "restart_pc": True})
+        assert response.status == 200
+        assert await calls_in(http) == [(await response.json())["session_id"]]
+
+
 async def test_the_limit_is_told() -> None:
     async with client(max_sessions=1) as http, caller() as peer, caller() as other:
         pc_id = (await take_call(http, peer))["pc_id"]

@@ -11,6 +11,7 @@ import pytest
 
 from server.config import Config
 from server.ports import Ports, open_ports
+from signaling import rtp
 from signaling.channel import Channel
 from signaling.webrtc import WebRtcSettings
 from tests.conftest import NothingLeft
@@ -118,3 +119,10 @@ async def test_without_a_fit_aioice_programs_can_still_call(
 def test_nothing_is_open_before() -> None:
     ports = Ports()
     assert json.dumps([ports.tcp, ports.udp, ports.media_over_tcp]) == "[null, null, false]"
+
+
+async def test_another_aiortc_is_told_before_any_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(rtp.INSIDE, "sender", ("_moved",))
+    with pytest.raises(OSError, match="its sender has no _moved; `make setup`"):
+        async with open_ports(config(), {}, nobody):
+            pass

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from signaling import tcp_port
 from signaling.tcp_port import TcpPort
 from tests.conftest import NothingLeft
 from tests.signaling.ice_tcp import Line, rest
@@ -48,6 +49,33 @@ async def listening(port: TcpPort) -> AsyncIterator[int]:
         yield await port.start(["127.0.0.1"], 0)
     finally:
         await port.close()
+
+
+async def test_a_free_port_is_free_at_every_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the system chose for one address may be taken at the next: then it chooses again."""
+    with socket.create_server(("127.0.0.2", 0)) as taken:
+        asked: list[int] = []
+        number = taken.getsockname()[1]
+
+        def listen(family: int, address: tuple[str | int, ...]) -> socket.socket:
+            asked.append(int(address[1]))
+            first = len(asked) == 1
+            return real(family, (address[0], number if first else address[1], *address[2:]))
+
+        real = tcp_port._listen
+        monkeypatch.setattr(tcp_port, "_listen", listen)
+        listeners = tcp_port.bind(["127.0.0.1", "127.0.0.2"], 0)
+        try:
+            ports = {listener.getsockname()[1] for listener in listeners}
+            assert asked[:3] == [0, number, 0]
+            assert len(listeners) == 2
+            assert len(ports) == 1
+            assert ports != {number}
+            with pytest.raises(OSError, match="in use"):
+                tcp_port.bind(["127.0.0.2"], number)
+        finally:
+            for listener in listeners:
+                listener.close()
 
 
 async def test_the_first_bytes_tell_media_from_calls(nothing_left: NothingLeft) -> None:

@@ -203,6 +203,19 @@ async def test_a_live_frame_goes_out_when_it_is_due() -> None:
     assert wire.timestamps == [TICKS * n for n in range(len(due))]
 
 
+@pytest.mark.parametrize("dtx", [True, False])
+async def test_a_live_stream_is_not_filled_with_silence_because_of_jitter(dtx: bool) -> None:
+    """Not for one who wants silence sent either: its timestamps would run ahead of time."""
+    call, wire = LiveCall(), Wire()
+    voice = frames(speech(1.0, RATE), RATE)
+    call.arrive(voice[0])
+    sender(call, wire, OpusWishes(dtx=dtx)).start()
+    for n, frame in enumerate(voice[1:] * 4):
+        await asyncio.sleep(0.04 if n % 2 else 0.0)  # late by 20 ms, and then two at once
+        call.arrive(frame)
+    assert wire.timestamps == [TICKS * n for n in range(1 + 4 * len(voice[1:]))]
+
+
 async def test_a_live_stream_that_begins_again_and_again_keeps_real_time() -> None:
     call, wire, loop = LiveCall(), Wire(), asyncio.get_running_loop()
     sender(call, wire).start()
