@@ -190,7 +190,7 @@ def serve(args: argparse.Namespace) -> int:
     if config.server.workers == 1:
         from server.app import serve
     else:
-        from server.workers import serve
+        from server.crew.supervisor import serve
 
     start_logging(config.server.log_level)
 

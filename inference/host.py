@@ -77,7 +77,8 @@ class _Slot:
             # Whatever a model raises ends this answer and no other.
             logger.exception("answer failed: session %d turn %d", self.number, turn)
             reason = f"{type(error).__name__}: {error}"
-            writer.write(pack("failed", session=self.number, turn=turn, reason=reason))
+            if not writer.is_closing():
+                writer.write(pack("failed", session=self.number, turn=turn, reason=reason))
 
     def cancel(self, turn: int) -> None:
         if task := self._answers.get(turn):

@@ -21,9 +21,9 @@ from inference.protocol import ServedEngine
 from server.admission import CallRefused
 from server.calls import CallExists, Calls, UnknownCall, nowhere_else
 from server.config import Config
+from server.crew.neighbours import ELSEWHERE, Neighbours, id_prefix, is_forwarded
+from server.crew.overview import whole_exposition, whole_status
 from server.metrics import process_figures
-from server.neighbours import ELSEWHERE, Neighbours, id_prefix, is_forwarded
-from server.overview import whole_exposition, whole_status
 from server.ports import AnswerStream, Ports, open_ports
 from server.prometheus import CONTENT_TYPE, exposition
 from server.requests import BadRequest, Handler, read_field, read_object

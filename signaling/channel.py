@@ -67,6 +67,8 @@ class TcpChannel:
             raise ChannelClosed(reason="a text that is not UTF-8") from None
 
     async def send(self, message: str | bytes) -> None:
+        if self._writer.is_closing():
+            raise ChannelClosed(reason="the connection is closed")
         try:
             self._writer.write(on_tcp(message))
             await self._writer.drain()

@@ -21,7 +21,6 @@ from signaling.receiver import OpusReceiver
 logger = logging.getLogger(__name__)
 
 MAX_SRTP = 1500  # bytes, of pylibsrtp's buffer: longer ones, and empty ones, end aiortc's reading
-MAX_DATAGRAM = 2048  # bytes; more than any of ICE, DTLS or SRTP has
 
 _FIXED_HEADER = struct.Struct("!BBHLL")
 
@@ -54,9 +53,6 @@ class RtpReceiver:
         connection.data_received = self._receive
         for protocol in connection._protocols:
             protocol.datagram_received = self._without_stun(protocol.datagram_received)
-            if hasattr(protocol.transport, "max_size"):
-                # asyncio takes 256 KB for each datagram before it knows its size.
-                protocol.transport.max_size = MAX_DATAGRAM
 
     def _without_stun(self, receive: Callable[[bytes, Any], None]) -> Callable[[bytes, Any], None]:
         """Only bytes that may be STUN (RFC 7983) are to be tried as STUN."""

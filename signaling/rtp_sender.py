@@ -84,8 +84,11 @@ class RtpSender:
             self._ssrc,
         )
         packet = dtls._tx_srtp.protect(header + self._extension + payload)
-        # What `send_data` awaits of aioice is this alone, whatever it is that carries the pair.
-        pair.protocol.transport.sendto(packet, pair.remote_addr)
+        try:
+            # What `send_data` awaits of aioice is this alone, whatever it is that carries the pair.
+            pair.protocol.transport.sendto(packet, pair.remote_addr)
+        except RuntimeError:  # what uvloop says of a socket that was closed
+            return
         self._sequence = (self._sequence + 1) & 0xFFFF
         sender._RTCRtpSender__ntp_timestamp = int((time.time() + NTP_EPOCH) * 2**32)
         sender._RTCRtpSender__rtp_timestamp = self.last_timestamp

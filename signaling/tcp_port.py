@@ -10,6 +10,7 @@ import logging
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from typing import cast
 
 logger = logging.getLogger(__name__)
 
@@ -174,8 +175,7 @@ def _listen(family: int, address: tuple[str | int, ...]) -> socket.socket:
 
 async def leave(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
     """Read no more of a connection that goes on elsewhere; what was read and not yet taken."""
-    transport = writer.transport
-    assert isinstance(transport, asyncio.ReadTransport)
+    transport = cast(asyncio.ReadTransport, writer.transport)  # uvloop's does not say that it is
     transport.pause_reading()
     reader.feed_eof()
     rest = await reader.read()  # does not wait, but may let the transport read on

@@ -1,6 +1,7 @@
 """Messages on a WebSocket, aiohttp's, from either end."""
 
 from asyncio import WriteTransport
+from typing import cast
 
 from aiohttp import ClientWebSocketResponse, WSMsgType, web
 
@@ -52,6 +53,6 @@ async def accept_websocket(
         timeout=2,
     )
     await ws.prepare(request)
-    if isinstance(request.transport, WriteTransport):
-        limit_unsent(request.transport)
+    if request.transport:
+        limit_unsent(cast(WriteTransport, request.transport))  # uvloop's does not say that it is
     return ws, WebSocketChannel(ws)

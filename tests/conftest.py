@@ -10,6 +10,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import pytest
+import uvloop
 
 from tests.virtual_time import VirtualTimeLoop
 
@@ -41,7 +42,9 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
             await test
         gc.collect(1)  # a task is heard of only when nobody holds it any more
 
-    with asyncio.Runner(loop_factory=VirtualTimeLoop if virtual else None) as runner:
+    with asyncio.Runner(
+        loop_factory=VirtualTimeLoop if virtual else uvloop.new_event_loop
+    ) as runner:
         runner.run(limited())
     assert not unheard, "\n".join(unheard)
     return True
@@ -72,7 +75,7 @@ def _held() -> set[object]:
     threads = [
         thread
         for thread in threading.enumerate()
-        if not thread.name.startswith("asyncio_")  # the loop's own pool, as old as the loop
+        if not thread.name.startswith("uvloop_")  # the loop's own pool, as old as the loop
     ]
     return {*asyncio.all_tasks(), *threads, *_descriptors()}
 
@@ -81,7 +84,9 @@ def _descriptors() -> set[tuple[str, str]]:
     found = set()
     for number in os.listdir("/proc/self/fd"):
         try:
-            found.add((number, os.readlink(f"/proc/self/fd/{number}")))
+            what = os.readlink(f"/proc/self/fd/{number}")
+            if what != "/dev/null":  # libuv has one in reserve
+                found.add((number, what))
         except FileNotFoundError:
             continue  # the one that listed the directory
     return found

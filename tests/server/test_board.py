@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from server import board as module
-from server.board import Board
+from server.crew import board as module
+from server.crew.board import Board
 
 
 @pytest.fixture

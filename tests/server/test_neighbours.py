@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from media.frames import Samples, silence
 from server.app import PORTS
-from server.neighbours import handover_path, http_path, id_prefix, username_prefix, worker_of
+from server.crew.neighbours import handover_path, http_path, id_prefix, username_prefix, worker_of
 from signaling.caller import WebRtcCaller
 from signaling.channel import Channel, ChannelClosed
 from tests.conftest import NothingLeft

@@ -16,7 +16,7 @@ import aiohttp
 import pytest
 
 from server.config import Config
-from server.worker import with_own_port
+from server.crew.worker import with_own_port
 from signaling.channel import Channel, ChannelClosed
 from signaling.stream_caller import dial_tcp
 from signaling.webrtc import WebRtcSettings

@@ -16,12 +16,12 @@ from inference.host_link import HostProcess
 from inference.hosted import HostedEngine
 from inference.protocol import EngineSettings
 from server.app import CALLS, ENGINE, PORTS, bind, url
-from server.board import Board
 from server.config import Config, ServerSettings
+from server.crew.board import Board
+from server.crew.orders import board_path, engine_path
+from server.crew.worker import at_work
 from server.load import AdmissionSettings
-from server.orders import board_path, engine_path
 from server.ports import bind_tcp
-from server.worker import at_work
 from signaling.channel import Channel, TcpChannel
 from signaling.packets import MAX_MESSAGE
 from signaling.stream_caller import dial_tcp

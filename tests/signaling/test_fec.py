@@ -28,7 +28,8 @@ def packets(milliseconds: int, expected_loss: int) -> list[bytes]:
 def test_a_packet_that_carries_the_one_before_it_is_known(milliseconds: int) -> None:
     with_fec, without = packets(milliseconds, 20), packets(milliseconds, 0)
     assert [has_fec(packet) for packet in with_fec] == [answer(p) == 1 for p in with_fec]
-    assert sum(map(has_fec, with_fec)) > len(with_fec) / 2
+    if milliseconds > 10:  # libopus has no bits for it at so low a rate, and packets so short
+        assert sum(map(has_fec, with_fec)) > len(with_fec) / 2
     assert not any(map(has_fec, without))
 
 

@@ -77,11 +77,11 @@ async def test_nothing_is_tried_as_stun_that_cannot_be(monkeypatch: pytest.Monke
 
 
 async def test_aiortc_counts_as_if_it_had_taken_them() -> None:
-    async def told(direct: bool) -> tuple[tuple[int, int], int, dict[str, int]]:
+    async def told(direct: bool) -> tuple[tuple[int, int], dict[str, int]]:
         async with peers(direct) as p:
             await speak(p, 3)
             p.sender._sequence += 2  # two are lost
-            before = received_packets(p.far_voice.receiver)
+            before = received_packets(p.far_voice.receiver)  # RTCP too, at random times
             for index in range(3, 8):
                 p.sender.send(b"voice", index * 960)
             await p.ear.has_heard(8)
@@ -90,10 +90,12 @@ async def test_aiortc_counts_as_if_it_had_taken_them() -> None:
             counts = {"received": stream.packetsReceived, "lost": stream.packetsLost}
             [reported] = p.far_voice.receiver._RTCRtpReceiver__remote_streams.values()  # type: ignore[attr-defined]
             info = (reported.fraction_lost, reported.packets_expected)
-            return info, received_packets(p.far_voice.receiver) - before, counts
+            assert received_packets(p.far_voice.receiver) - before >= 5
+            return info, counts
 
-    assert await told(direct=True) == await told(direct=False)
-    assert (await told(direct=True))[2] == {"received": 8, "lost": 2}
+    direct = await told(direct=True)
+    assert direct == await told(direct=False)
+    assert direct[1] == {"received": 8, "lost": 2}
 
 
 async def test_a_forged_packet_is_dropped() -> None:
@@ -187,12 +189,6 @@ async def test_data_channels_work_as_before() -> None:
         channel = p.near.createDataChannel("more")
         channel.on("open", lambda: channel.send("hello"))
         assert await said.get() == "hello"
-
-
-async def test_sockets_read_no_more_than_a_datagram_has() -> None:
-    async with peers() as p:
-        [protocol] = p.connection._protocols
-        assert protocol.transport.max_size == 2048
 
 
 packets = st.builds(

@@ -1,4 +1,5 @@
-"""One of several server processes: `python -m server.worker DESCRIPTOR`, started by server.workers.
+"""One of several server processes: `python -m server.crew.worker DESCRIPTOR`, started by the
+supervisor.
 
 The descriptor is one end of a socket pair. On it come the orders, and when it closes the worker
 ends: its supervisor wants that, or is dead.
@@ -20,12 +21,12 @@ from aiohttp import web
 
 from inference.host_link import HostSocket
 from server.app import CALLS, PORTS, interrupted, make_app, running, transports
-from server.board import BEAT_INTERVAL, Board
 from server.calls import Calls
 from server.config import Config
+from server.crew.board import BEAT_INTERVAL, Board
+from server.crew.neighbours import Neighbours, http_path
+from server.crew.orders import Orders, board_path, engine_path
 from server.logs import start_logging
-from server.neighbours import Neighbours, http_path
-from server.orders import Orders, board_path, engine_path
 from signaling.public_address import environment
 
 

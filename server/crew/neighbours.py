@@ -3,9 +3,9 @@
 Whichever worker a connection reaches, what it wants may be with another. Ids begin with their
 worker's number, and new calls go to the worker with the fewest. What belongs elsewhere gets there
 in one of three ways: a request is forwarded over the other's Unix socket; a connection that is to
-carry a call is handed over (`server.handover`), so that no packet passes through two processes; and
-a WebSocket that turns out to resume a session of another's is relayed, since its first bytes are in
-aiohttp's hands. A client that names the session in the URL is spared that.
+carry a call is handed over (`server.crew.handover`), so that no packet passes through two
+processes; and a WebSocket that turns out to resume a session of another's is relayed, since its
+first bytes are in aiohttp's hands. A client that names the session in the URL is spared that.
 """
 
 import asyncio
@@ -21,9 +21,9 @@ from typing import cast
 import aiohttp
 from aiohttp import web
 
-from server.board import Board
 from server.calls import Calls, Elsewhere
-from server.handover import HTTP, TCP, Handovers, hand_over
+from server.crew.board import Board
+from server.crew.handover import HTTP, TCP, Handovers, hand_over
 from server.ports import Ports
 from server.requests import Handler, read_object
 from signaling.channel import Channel, ChannelClosed, TcpChannel, on_tcp
@@ -233,7 +233,7 @@ class Neighbours:
 
     async def _hand_request_over(self, request: web.Request, worker: int) -> bool:
         transport = request.transport
-        if not isinstance(transport, asyncio.Transport):
+        if transport is None:
             return False  # closed meanwhile
         transport.pause_reading()  # a client waits for the answer before it says more
         lines = [f"{request.method} {request.raw_path} HTTP/1.1".encode()]

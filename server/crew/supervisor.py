@@ -2,7 +2,7 @@
 
 The supervisor binds the ports and carries no call. All workers accept on the same sockets: when one
 dies no connection that waits to be accepted dies with it, as it would with SO_REUSEPORT. Whom a
-call goes to is not left to chance anyway: see `server.neighbours`.
+call goes to is not left to chance anyway: see `server.crew.neighbours`.
 """
 
 import asyncio
@@ -23,9 +23,9 @@ from inference.host_link import HostProcess
 from inference.hosted import HostedEngine
 from inference.local import local_engine
 from server.app import Listening, bind, interrupted, url
-from server.board import Board
 from server.config import Config
-from server.orders import Orders, board_path, engine_path
+from server.crew.board import Board
+from server.crew.orders import Orders, board_path, engine_path
 from server.ports import bind_tcp
 from signaling.public_address import environment
 
@@ -142,7 +142,7 @@ class WorkerProcess:
                 process = await asyncio.create_subprocess_exec(
                     sys.executable,
                     "-m",
-                    "server.worker",
+                    "server.crew.worker",
                     str(theirs.fileno()),
                     pass_fds=(theirs.fileno(), orders.listener, *orders.tcp_listeners),
                     stdin=asyncio.subprocess.DEVNULL,
