@@ -68,7 +68,7 @@ class IceMux:
         for address in addresses:
             try:
                 _, bound = await loop.create_datagram_endpoint(
-                    lambda: _UdpPort(self._authenticate), local_addr=(address, port)
+                    lambda: _UdpPort(self._authenticate), sock=_bound(address, port)
                 )
             except OSError as error:
                 refusal = str(error)
@@ -173,6 +173,18 @@ class _Call:
         # First, so that aioice closes it first: no later packet finds the call then.
         self.tcp = TcpPaths(connection, lambda: detach(self))
         self.udp = {port: UdpPaths(connection, port) for port in ports}
+
+
+def _bound(address: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_DGRAM)
+    try:
+        bound.setblocking(False)
+        bound.bind((address, port))
+    except OSError:
+        bound.close()
+        raise
+    return bound
 
 
 class _UdpPort(asyncio.DatagramProtocol):

@@ -185,6 +185,7 @@ async def test_before_the_host_was_ever_ready() -> None:
 
 @pytest.mark.parametrize("moment", [0.0, 0.005, 0.02, 0.1, 0.3])
 async def test_stopping_at_any_moment_of_the_start_leaves_nothing(moment: float) -> None:
+    await (await asyncio.create_subprocess_exec("true")).wait()  # what a loop opens for its first
     before = set(os.listdir("/proc/self/fd"))
     engine = HostedEngine(HostProcess(EngineSettings(name="echo")))
     engine.start()
