@@ -32,6 +32,7 @@ from inference.protocol import (
 )
 from inference.wire import messages
 from media.frames import AudioFrame
+from tests.conftest import NothingLeft
 
 
 @asynccontextmanager
@@ -184,18 +185,18 @@ async def test_before_the_host_was_ever_ready() -> None:
 
 
 @pytest.mark.parametrize("moment", [0.0, 0.005, 0.02, 0.1, 0.3])
-async def test_stopping_at_any_moment_of_the_start_leaves_nothing(moment: float) -> None:
+async def test_stopping_at_any_moment_of_the_start_leaves_nothing(
+    moment: float, nothing_left: NothingLeft
+) -> None:
     await (await asyncio.create_subprocess_exec("true")).wait()  # what a loop opens for its first
-    before = set(os.listdir("/proc/self/fd"))
-    engine = HostedEngine(HostProcess(EngineSettings(name="echo")))
-    engine.start()
-    await asyncio.sleep(moment)
-    pid = engine.pid
-    await engine.stop()
-    assert engine.pid is None
-    assert pid is None or not exists(pid)
-    await asyncio.sleep(0)  # transports close their sockets in the next round
-    assert set(os.listdir("/proc/self/fd")) <= before
+    async with nothing_left():
+        engine = HostedEngine(HostProcess(EngineSettings(name="echo")))
+        engine.start()
+        await asyncio.sleep(moment)
+        pid = engine.pid
+        await engine.stop()
+        assert engine.pid is None
+        assert pid is None or not exists(pid)
 
 
 async def test_a_host_that_is_stopped_leaves_no_files(
