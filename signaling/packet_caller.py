@@ -7,14 +7,13 @@ await caller.connected.wait()
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Any, cast
+from typing import Any
 
 from aiortc import MediaStreamTrack, RTCPeerConnection, RTCSessionDescription
 
 from media.frames import FRAME_SECONDS
 from signaling.ice import use_addresses
 from signaling.opus_sdp import with_opus_parameters
-from signaling.receiver import OpusReceiver
 from signaling.rtp import tap
 from signaling.rtp_receiver import RtpReceiver
 from signaling.rtp_sender import RtpSender, SilentTrack
@@ -38,7 +37,7 @@ class PacketCaller:
         self.closed = asyncio.Event()
         self._addresses = addresses
         self._pull = pull
-        self._ear = cast(OpusReceiver, _Ear(receive))
+        self._ear = _Ear(receive)
         self._pc = RTCPeerConnection()
         self._track = SilentTrack()
         self._transceiver = self._pc.addTransceiver(self._track, "sendrecv")

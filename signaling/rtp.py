@@ -6,10 +6,10 @@ lost packet, a decoder thread, and an unbounded queue. `tap` takes the packets a
 buffer's place; SRTP, RTCP and statistics stay aiortc's. Tests fail loudly if the place moves.
 """
 
+from typing import Any, Protocol
+
 import aiortc
 from aiortc import RTCPeerConnection, RTCRtpReceiver
-
-from signaling.receiver import OpusReceiver
 
 _JITTER_BUFFER = "_RTCRtpReceiver__jitter_buffer"
 _DECODER_QUEUE = "_RTCRtpReceiver__decoder_queue"
@@ -47,7 +47,17 @@ INSIDE = {
 """The names that the three modules use of what is private to aiortc and aioice."""
 
 
-def tap(receiver: RTCRtpReceiver, stream: OpusReceiver) -> None:
+class PacketListener(Protocol):
+    """Takes the packets of a voice; `OpusReceiver` is one."""
+
+    def add(self, packet: Any) -> tuple[bool, None]:
+        """From aiortc, as its jitter buffer."""
+
+    def receive(self, sequence: int, timestamp: int, payload: bytes, source: int = 0) -> None:
+        """From `rtp_receiver`."""
+
+
+def tap(receiver: RTCRtpReceiver, stream: PacketListener) -> None:
     """Have `stream` take the receiver's packets. Call before the first packet arrives."""
     assert hasattr(receiver, _JITTER_BUFFER), "aiortc has moved its jitter buffer"
     setattr(receiver, _JITTER_BUFFER, stream)

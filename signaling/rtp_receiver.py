@@ -16,7 +16,7 @@ from typing import Any, cast
 import pylibsrtp
 from aiortc import RTCRtpTransceiver
 
-from signaling.receiver import OpusReceiver
+from signaling.rtp import PacketListener
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ class RtpReceiver:
     still wanted for the first packet.
     """
 
-    def __init__(self, transceiver: RTCRtpTransceiver, stream: OpusReceiver) -> None:
+    def __init__(self, transceiver: RTCRtpTransceiver, stream: PacketListener) -> None:
         self._receiver = cast(Any, transceiver.receiver)
         self._dtls: Any = transceiver.receiver.transport
         self._payload_type = transceiver._codecs[0].payloadType
