@@ -119,6 +119,7 @@ class OpusReceiver:
                 case Gap(ticks):
                     for samples in self._fill(ticks):
                         self._emit(samples)
+                    self._begin_a_frame()
         self._stop_timer()
         due = self._due()
         if due is not None and not self._closed:
@@ -182,6 +183,14 @@ class OpusReceiver:
             missing -= _FRAME_TICKS
             # One who was silent without a word did not run the encoder either.
             yield self._noise(length) if announced else silence(length)
+
+    def _begin_a_frame(self) -> None:
+        """Make the pause half a frame longer or shorter at most, so that a frame begins with what
+        follows. Else each from now on would wait for a part of the next packet."""
+        rest = len(self._pending)
+        if 2 * rest >= self._length:
+            self._emit(silence(self._length - rest))
+        self._pending = silence(0)
 
     def _emit(self, samples: Samples) -> None:
         if self._closed:

@@ -345,6 +345,22 @@ def clock_error(out: Sequence[tuple[float, Samples]]) -> list[float]:
     return [at - i * 0.02 for i, (at, _) in enumerate(out)]
 
 
+@pytest.mark.parametrize("odd", [1, 300, 479, 481, 700, 959])
+def test_after_a_pause_of_any_length_frames_do_not_wait_for_each_other(odd: int) -> None:
+    """One who speaks again begins a packet when he does, and not on a grid of 20 ms."""
+    packets = encoded(1.0)
+    pause = 0.3 + odd / 48_000
+    arrivals = [
+        (i * 0.02 + wait, rtp(i, packet, i * TICKS + round(wait * 48_000)))
+        for i, packet in enumerate(packets)
+        for wait in [pause if i >= 10 else 0.0]
+    ]
+    out, _ = received(arrivals, 2.0)
+    after = [at for at, _ in out if at > arrivals[10][0] + 1e-6]
+    assert after == pytest.approx([at for at, _ in arrivals[11:]])
+    assert len(out) == pytest.approx((1.0 + pause) / 0.02, abs=0.51)
+
+
 def test_in_a_pause_frames_go_on_in_real_time() -> None:
     arrivals = paused(1.0, 5.0)
     assert len(arrivals) < 200  # of 350: it is not sent
