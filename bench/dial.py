@@ -149,7 +149,7 @@ async def post(http: aiohttp.ClientSession, url: str, body: dict[str, Any]) -> d
 
 async def status(url: str) -> dict[str, Any]:
     """What our server says of itself; nothing where the offer's URL says it is another's."""
-    if urlsplit(url).path.strip("/"):
+    if _has_path(url):
         return {}
     try:
         async with aiohttp.ClientSession() as http, http.get(_joined(url, "/status")) as response:
@@ -164,7 +164,14 @@ def offer_url(url: str) -> str:
 
 
 def _joined(url: str, path: str) -> str:
-    return url if urlsplit(url).path.strip("/") else url.rstrip("/") + path
+    return url if _has_path(url) else url.rstrip("/") + path
+
+
+def _has_path(url: str) -> bool:
+    try:
+        return bool(urlsplit(url).path.strip("/"))
+    except ValueError as error:
+        raise CallFailed(f"{url}: {error}") from None
 
 
 def addresses(url: str) -> list[str]:
