@@ -27,7 +27,7 @@ CLOCK_RATE = 48_000  # of Opus RTP timestamps (RFC 7587)
 REST_SECONDS = 0.2
 """Between two packets of silence. The page gives up a path that brings nothing for 0.8 s."""
 LIVE_GAP = 0.1  # seconds without a frame after which a live stream was not late, but silent
-REPORT_PACKETS = 50  # between two looks at what the far end reports, about once a second
+REPORT_SECONDS = 1.0  # between two looks at what the far end reports, about as often
 LOSS_DECAY = 0.8  # from one look to the next
 MAX_EXPECTED_LOSS = 30  # percent: for more the encoder would leave no bits to the voice itself
 EARLY = 0.0005  # seconds
@@ -83,11 +83,13 @@ class VoiceSender:
         self._looking = self._closed = False
         self._timer: asyncio.TimerHandle | None = None
         self._expected_loss = 0.0
+        self._next_report = 0.0
         self._sent = 0
         self._skipped = 0
 
     def start(self) -> None:
         self._slot = self._loop.time()
+        self._next_report = self._slot + REPORT_SECONDS
         self._call.on_due = self.look
         self.look()
 
@@ -204,7 +206,8 @@ class VoiceSender:
         if resting or not (self._wishes.dtx and silent and self._silent):
             self._sent += 1
             self._send(payload, begin, self._silent and not silent and not resting)
-            if self._wishes.fec and self._sent % REPORT_PACKETS == 0:
+            if self._wishes.fec and self._loop.time() >= self._next_report:
+                self._next_report += REPORT_SECONDS
                 self._follow_loss()
         self._silent = silent or (resting and self._silent)  # now and then a long one says so too
 

@@ -15,7 +15,7 @@ from signaling.opus import OpusDecoder, OpusEncoder
 from signaling.opus_sdp import OpusWishes
 from signaling.rtp_sender import RemoteReport
 from signaling.transport import MediaReport
-from signaling.voice import REPORT_PACKETS, REST_SECONDS, Speaker, VoiceSender
+from signaling.voice import REPORT_SECONDS, REST_SECONDS, Speaker, VoiceSender
 from tests.signaling.call import LiveCall, ScriptedCall
 from tests.signaling.speech import frames, likeness, speech
 from tests.virtual_time import VirtualTimeLoop
@@ -246,6 +246,7 @@ async def test_a_live_stream_that_was_silent_goes_on_in_real_time() -> None:
 # Loss
 
 
+PACKETS = round(REPORT_SECONDS / 0.02)
 LOST = 18
 """The packet, of each second, that is taken for lost: it lies in the middle of a syllable."""
 
@@ -254,13 +255,13 @@ async def carried_the_one_before(losses: Sequence[float], wishes: OpusWishes) ->
     """Whether, after each report, a lost packet can be had from the one after it."""
     wire = Wire()
     sender(talking(), wire, wishes, losses).start()
-    await asyncio.sleep(REPORT_PACKETS * 0.02 * (len(losses) + 1) - 0.01)
+    await asyncio.sleep(REPORT_SECONDS * (len(losses) + 1) - 0.01)
     found = []
     for second in range(1, len(losses) + 1):
         packets = [payload for _, payload, _, _ in wire.packets]
-        part = packets[second * REPORT_PACKETS : (second + 1) * REPORT_PACKETS]
+        part = packets[second * PACKETS : (second + 1) * PACKETS]
         with_fec, without = OpusDecoder(RATE), OpusDecoder(RATE)
-        for payload in packets[: second * REPORT_PACKETS + LOST]:
+        for payload in packets[: second * PACKETS + LOST]:
             with_fec.decode(payload), without.decode(payload)
         length = frame_length(RATE)
         again = with_fec.conceal(length, part[LOST + 1])
