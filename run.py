@@ -165,11 +165,19 @@ def add_settings_arguments(parser: argparse.ArgumentParser) -> None:
 
 def read_settings(args: argparse.Namespace) -> "tuple[Config, dict[str, Setting]] | None":
     """The settings in effect; None when they are wrong, which has been said then."""
+    from media.endpointing import make_turn_model
     from server.config import Config
     from server.settings import SettingsError, load
+    from server.words import read_words
 
     try:
-        return load(Config, args.config, os.environ, args.overrides)
+        config, values = load(Config, args.config, os.environ, args.overrides)
+        read_words(config.interruption.words)  # files that settings name: missed now, not in a call
+        make_turn_model(config.endpointing)
+        return config, values
+    except ValueError as error:
+        complain(f"endpointing.model: {error}")
+        return None
     except SettingsError as error:
         for problem in error.problems:
             complain(problem)

@@ -9,6 +9,7 @@ import numpy as np
 
 from inference.protocol import (
     Chunk,
+    EngineFailed,
     EngineInfo,
     Heard,
     OnTranscript,
@@ -58,6 +59,10 @@ class EchoSession:
         for piece in np.array_split(samples, -(-len(samples) // round(rate * _PIECE_SECONDS))):
             yield Speech(piece, rate)
 
+    async def say(self, turn: TurnId, text: str) -> AsyncIterator[Chunk]:
+        raise EngineFailed("the echo engine cannot speak a given text")
+        yield  # an iterator like every answer
+
     def truncate(self, turn: TurnId, heard: Heard) -> None:
         """Nothing is remembered, so nothing is forgotten."""
 
@@ -83,6 +88,10 @@ class LoopbackSession:
             while self._frames:
                 frame = self._frames.popleft()
                 yield Speech(frame.samples, frame.rate)
+
+    async def say(self, turn: TurnId, text: str) -> AsyncIterator[Chunk]:
+        raise EngineFailed("the loopback engine cannot speak a given text")
+        yield  # an iterator like every answer
 
     def truncate(self, turn: TurnId, heard: Heard) -> None:
         """Nothing is remembered, so nothing is forgotten."""

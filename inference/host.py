@@ -8,7 +8,7 @@ import asyncio
 import logging
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, suppress
 from dataclasses import asdict
 
@@ -16,7 +16,9 @@ import uvloop
 from pydantic import TypeAdapter
 
 from inference.protocol import (
+    Chunk,
     Engine,
+    EngineFailed,
     EngineOverloaded,
     EngineSession,
     EngineSettings,
@@ -56,8 +58,11 @@ class _Slot:
         self._stack = stack
         self._answers: dict[int, asyncio.Task[None]] = {}
 
-    def respond(self, turn: int, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.create_task(self._respond(turn, writer))
+    def answer(
+        self, turn: int, begin: Callable[[], AsyncIterator[Chunk]], writer: asyncio.StreamWriter
+    ) -> None:
+        """Pass on the answer that `begin` makes, until it is over or cancelled."""
+        task = asyncio.create_task(self._answer(turn, begin, writer))
         self._answers[turn] = task
         task.add_done_callback(lambda task: self._forget(turn, task))
 
@@ -65,20 +70,26 @@ class _Slot:
         if self._answers.get(turn) is task:  # not where the turn is being answered once more
             del self._answers[turn]
 
-    async def _respond(self, turn: int, writer: asyncio.StreamWriter) -> None:
+    async def _answer(
+        self, turn: int, begin: Callable[[], AsyncIterator[Chunk]], writer: asyncio.StreamWriter
+    ) -> None:
         try:
-            async for chunk in self.session.respond(turn):
+            async for chunk in begin():
                 writer.write(pack_chunk(self.number, turn, chunk))
                 await writer.drain()
             writer.write(pack("done", session=self.number, turn=turn))
         except ConnectionError:
             pass  # the media server is gone, and its sessions end in a moment
+        except EngineFailed as error:
+            self._tell_failure(turn, str(error), writer)
         except Exception as error:
             # Whatever a model raises ends this answer and no other.
             logger.exception("answer failed: session %d turn %d", self.number, turn)
-            reason = f"{type(error).__name__}: {error}"
-            if not writer.is_closing():
-                writer.write(pack("failed", session=self.number, turn=turn, reason=reason))
+            self._tell_failure(turn, f"{type(error).__name__}: {error}", writer)
+
+    def _tell_failure(self, turn: int, reason: str, writer: asyncio.StreamWriter) -> None:
+        if not writer.is_closing():
+            writer.write(pack("failed", session=self.number, turn=turn, reason=reason))
 
     def cancel(self, turn: int) -> None:
         if task := self._answers.get(turn):
@@ -199,19 +210,21 @@ async def _open(
 
 
 def _handle(slot: _Slot, message: Message, writer: asyncio.StreamWriter) -> None:
+    session, turn = slot.session, message.get("turn", 0)
     match message["op"]:
         case "listen":
-            frame = AudioFrame(pcm_samples(message["pcm"]), message["rate"])
-            slot.session.listen(message["turn"], frame)
+            session.listen(turn, AudioFrame(pcm_samples(message["pcm"]), message["rate"]))
         case "respond":
-            slot.respond(message["turn"], writer)
+            slot.answer(turn, lambda: session.respond(turn), writer)
+        case "say":
+            slot.answer(turn, lambda: session.say(turn, message["text"]), writer)
         case "cancel":
-            slot.cancel(message["turn"])
+            slot.cancel(turn)
         case "truncate":
-            slot.session.truncate(message["turn"], Heard(message["seconds"], message["text"]))
+            session.truncate(turn, Heard(message["seconds"], message["text"]))
         case op:
             assert op == "voice", op
-            slot.session.set_voice(Voice(**message["voice"]))
+            session.set_voice(Voice(**message["voice"]))
 
 
 def main() -> None:

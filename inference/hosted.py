@@ -8,8 +8,8 @@ again, and each session opens itself anew with the next turn.
 import asyncio
 import logging
 import re
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import asdict
 from itertools import count
 
@@ -216,14 +216,31 @@ class HostedSession:
         self._send("listen", turn=turn, rate=frame.rate, pcm=pcm)
 
     async def respond(self, turn: TurnId) -> AsyncIterator[Chunk]:
+        restarted = await self._reopen()
+        if restarted and turn:
+            raise EngineFailed("the engine was restarted while the caller spoke")
+        async with aclosing(self._answer("respond", turn)) as chunks:
+            async for chunk in chunks:
+                yield chunk
+
+    async def say(self, turn: TurnId, text: str) -> AsyncIterator[Chunk]:
+        await self._reopen()
+        async with aclosing(self._answer("say", turn, text=text)) as chunks:
+            async for chunk in chunks:
+                yield chunk
+
+    async def _reopen(self) -> bool:
+        """Wait for a host that knows this session; True if it is another. Raises EngineFailed."""
         await self._engine.wait_ready()
-        if self._generation != self._engine.generation:
-            self._send_open()
-            if turn:
-                raise EngineFailed("the engine was restarted while the caller spoke")
+        if self._generation == self._engine.generation:
+            return False
+        self._send_open()
+        return True
+
+    async def _answer(self, op: str, turn: TurnId, **fields: object) -> AsyncGenerator[Chunk]:
         answer: asyncio.Queue[Chunk | EngineFailed | object] = asyncio.Queue()
         self._answers[turn] = answer
-        self._send("respond", turn=turn)
+        self._send(op, turn=turn, **fields)
         try:
             while (item := await answer.get()) is not _END:
                 if isinstance(item, EngineFailed):

@@ -80,11 +80,13 @@ class Speech:
 
     The texts of an answer's pieces, joined as they are, are the answer's text: a piece that
     is one word carries its space. The smaller the pieces, the more exactly is known what was heard.
+    A piece that must be said, such as a legal notice, does not allow interruptions.
     """
 
     samples: Samples
     rate: int
     text: str = ""
+    allow_interruptions: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +128,14 @@ class EngineSession(Protocol):
         Raises EngineFailed.
         """
 
+    def say(self, turn: TurnId, text: str) -> AsyncIterator[Chunk]:
+        """Speak this text as the answer of `turn`, which no caller asked for; remembered as said.
+
+        Raises EngineFailed, also where the engine cannot speak a given text.
+        """
+
     def truncate(self, turn: TurnId, heard: Heard) -> None:
-        """Remember of this answer only what was heard."""
+        """Remember of this answer only what was heard, and that it was cut."""
 
     def set_voice(self, voice: Voice) -> None:
         """Sound like this from the next answer on. Raises ValueError naming what is on offer."""
@@ -192,3 +200,4 @@ class EngineSettings:
     voice: Voice = Voice()
     llm: LlmSettings = field(default_factory=LlmSettings)
     max_sessions: int = 64
+    hints: tuple[str, ...] = ()  # words to listen for over an answer

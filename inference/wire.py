@@ -8,6 +8,7 @@
     respond  session, turn                        transcript, speech, voice   session, turn, ...
                                                   done      session, turn
                                                   failed    session, turn, reason
+    say      session, turn, text                  (as to respond)
     cancel   session, turn
     truncate session, turn, seconds, text
     voice    session, voice
@@ -56,9 +57,16 @@ def pack_chunk(session: int, turn: int, chunk: Chunk) -> bytes:
     match chunk:
         case Transcript():
             return pack("transcript", session=session, **asdict(chunk))
-        case Speech(samples, rate, text):
-            pcm = pcm_bytes(samples)
-            return pack("speech", session=session, turn=turn, pcm=pcm, rate=rate, text=text)
+        case Speech(samples, rate, text, allow_interruptions):
+            return pack(
+                "speech",
+                session=session,
+                turn=turn,
+                pcm=pcm_bytes(samples),
+                rate=rate,
+                text=text,
+                allow_interruptions=allow_interruptions,
+            )
         case VoiceChanged(voice):
             return pack("voice", session=session, turn=turn, voice=asdict(voice))
 
@@ -70,7 +78,12 @@ def unpack_chunk(message: Message) -> Chunk:
             keys = ("turn", "text", "final", "complete")
             return Transcript(**{key: message[key] for key in keys})
         case "speech":
-            return Speech(pcm_samples(message["pcm"]), message["rate"], message["text"])
+            return Speech(
+                pcm_samples(message["pcm"]),
+                message["rate"],
+                message["text"],
+                message["allow_interruptions"],
+            )
         case op:
             assert op == "voice", op
             return VoiceChanged(Voice(**message["voice"]))

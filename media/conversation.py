@@ -10,20 +10,29 @@ another number is late and dies in `_is_current`. Nothing else is needed against
     state          input                          next             what is done
     ------------   ----------------------------   --------------   ---------------------------------
     LISTENING      speech >= vad.onset            USER_SPEAKING    next number; listen from pre-roll
+    LISTENING      something is to be said        THINKING         next number; Say
     USER_SPEAKING  silence >= vad.hangover        ENDPOINTING
     ENDPOINTING    speech                         USER_SPEAKING
     ENDPOINTING    silence >= end-of-turn delay   THINKING         StartTurn
     THINKING       first sound of the answer      SPEAKING
     THINKING       answer ends without a sound    LISTENING
+    THINKING       speech >= min_duration         USER_SPEAKING    CancelTurn; next number, which
+                                                                   listens to the old turn again
     SPEAKING       answer pulled to its end       LISTENING
     LISTENING      rewind into the last answer    SPEAKING
-    THINKING       speech + attack >=             USER_SPEAKING    CancelTurn; next number, which
-                     min_duration                                  listens to the old turn again
-    SPEAKING       the same                       USER_SPEAKING    flush, CancelTurn with what was
-                                                                   heard; next number; pre-roll
-    either         the client interrupts          LISTENING        flush, CancelTurn
-    either         the engine fails or is silent  SPEAKING         flush, CancelTurn, a spoken tone
+    SPEAKING       a sound of the caller's        SPEAKING         the answer is lowered
+    SPEAKING       it seems to be meant: HOLD     HELD             playout stands still
+    HELD           it was not: IGNORE             SPEAKING         playout goes on at the cut word
+    SPEAKING,HELD  it is an interruption: TAKE    USER_SPEAKING    flush, CancelTurn with what was
+                                                                   heard; the caller's next turn
+    any of these   the client interrupts          LISTENING        flush, CancelTurn
+    any of these   the engine fails or is silent  SPEAKING         flush, CancelTurn, a spoken tone
     any            close                          CLOSED           CancelTurn if one is running
+
+What is said over an answer is judged frame by frame (`media/interruption.py`). From `min_duration`
+on the engine listens to it under the number of a next turn, for its words, while it goes on with
+the answer; when it comes to nothing that number is never used again, and nothing else is to be
+done.
 
 The caller's time is counted in frames: while none come, because a transport was lost, nothing of
 the caller's is decided. (A caller who is there but sends no audio is silent: his transport says so
@@ -40,14 +49,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-import numpy as np
-
-from media.endpointing import EndpointingSettings, end_of_turn_delay
+from media.actions import Action, CancelTurn, Listen, Notify, Say, StartTurn
+from media.endpointing import Endpointing, EndpointingSettings
 from media.events import (
     Event,
     Failure,
     ReplyEnded,
     ReplyHeard,
+    ReplyPaused,
+    ReplyResumed,
     ReplyStarted,
     ReplyText,
     StateChanged,
@@ -55,19 +65,15 @@ from media.events import (
     UserStopped,
     UserTranscript,
 )
-from media.frames import AudioFrame, Samples, frame_length, silence
+from media.frames import AudioFrame, Samples
+from media.hearing import Heard, Hearing
+from media.interruption import EPSILON, InterruptionSettings, Overlap, Verdict, judge
+from media.levels import CallerLevel
+from media.phrases import Phrases
 from media.playout import PlayoutBuffer
-from media.resample import Resampler
+from media.smart_turn import TurnModel
 from media.tones import apology
-from media.vad import (
-    VAD_RATE,
-    Activity,
-    SpeechRun,
-    VadSettings,
-    VoiceDetector,
-    level,
-    make_detector,
-)
+from media.vad import Activity, VadSettings, VoiceDetector
 
 
 class State(Enum):
@@ -78,69 +84,45 @@ class State(Enum):
     ENDPOINTING = "endpointing"
     THINKING = "thinking"
     SPEAKING = "speaking"
+    HELD = "held"
     CLOSED = "closed"
 
 
 _NEXT = {
-    State.LISTENING: {State.USER_SPEAKING, State.SPEAKING, State.CLOSED},
+    State.LISTENING: {State.USER_SPEAKING, State.THINKING, State.SPEAKING, State.CLOSED},
     State.USER_SPEAKING: {State.ENDPOINTING, State.THINKING, State.CLOSED},
     State.ENDPOINTING: {State.USER_SPEAKING, State.THINKING, State.CLOSED},
     State.THINKING: {State.SPEAKING, State.USER_SPEAKING, State.LISTENING, State.CLOSED},
-    State.SPEAKING: {State.LISTENING, State.USER_SPEAKING, State.CLOSED},
+    State.SPEAKING: {State.HELD, State.LISTENING, State.USER_SPEAKING, State.CLOSED},
+    State.HELD: {State.SPEAKING, State.LISTENING, State.USER_SPEAKING, State.CLOSED},
     State.CLOSED: set[State](),
 }
+
+_ANSWERING = (State.THINKING, State.SPEAKING, State.HELD)
 
 PRE_ROLL_FRAMES = 100  # 2 s: more than any pre-roll and the run of speech that confirms it
 UTTERANCE_FRAMES = 1500  # 30 s: what is listened again when a turn goes on
 
 
-@dataclass(frozen=True)
-class InterruptionSettings:
-    """Configuration section `interruption`: what counts as the caller's barge-in."""
-
-    enabled: bool = True
-    min_duration: float = 0.1  # seconds of speech over the answer that stop it
+DUCK_AFTER = 0.04
+"""Seconds of speech after which the answer is lowered: a click is shorter."""
 
 
 @dataclass(frozen=True, slots=True)
-class Listen:
-    """Give this frame of the caller's turn to the engine."""
+class _Notice:
+    """Something that is to be said when nobody speaks."""
 
-    turn: int
-    frame: AudioFrame
-
-
-@dataclass(frozen=True, slots=True)
-class StartTurn:
-    """The caller has finished: ask the engine to answer."""
-
-    turn: int
-
-
-@dataclass(frozen=True, slots=True)
-class CancelTurn:
-    """Stop the engine's answer and let it know what was heard of it."""
-
-    turn: int
-    heard_seconds: float
-    heard_text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Notify:
-    """Tell everyone who listens."""
-
-    event: Event
-
-
-Action = Listen | StartTurn | CancelTurn | Notify
+    text: str
+    allow_interruptions: bool
 
 
 class Conversation:
     """The turns of one call, and the playout of the answers.
 
-    Frames come in at `input_rate`, 20 ms each; `pull` gives 20 ms at `output_rate`. `detector`
-    may be given for tests; otherwise it is the one the settings name.
+    Frames come in at `input_rate`, 20 ms each; `pull` gives 20 ms at `output_rate`. `phrases` are
+    the words that do not interrupt, and those that do at once; `turn_model` judges by its sound
+    whether a turn is over. `detector` may be given for tests; otherwise it is the one the settings
+    name.
     """
 
     live = False
@@ -150,27 +132,41 @@ class Conversation:
         vad: VadSettings,
         endpointing: EndpointingSettings,
         interruption: InterruptionSettings,
+        phrases: Phrases,
         *,
         input_rate: int,
         output_rate: int,
         reply_timeout: float,
+        turn_model: TurnModel | None = None,
         detector: VoiceDetector | None = None,
     ) -> None:
         self._vad = vad
-        self._endpointing = endpointing
+        self._endpointing = Endpointing(endpointing, turn_model)
         self._interruption = interruption
+        self._phrases = phrases
         self._reply_timeout = reply_timeout
-        self._detector = detector or make_detector(vad)
-        self._detector_resampler = Resampler(input_rate, VAD_RATE, "LQ")
-        self._detector_pending = silence(0)
-        self._probability = 0.0
-        self._run = SpeechRun(vad)
+        self._hearing = Hearing(
+            vad,
+            input_rate=input_rate,
+            output_rate=output_rate,
+            echo_gate=interruption.echo_gate,
+            detector=detector,
+        )
+        self._caller_level = CallerLevel()
         self._playout = PlayoutBuffer(output_rate)
         self._state = State.LISTENING
+        self._now = 0.0  # when the latest frame came or went
         self._turn = 0
+        self._latest = 0  # number given to a turn, or to what might have become one
+        self._text = ""  # of the caller's turn, as understood so far
         self._complete: bool | None = None
-        self._pre_roll: deque[AudioFrame] = deque(maxlen=PRE_ROLL_FRAMES)
-        self._utterance: deque[AudioFrame] = deque(maxlen=UTTERANCE_FRAMES)
+        self._worded = False  # the engine has given words while it listened
+        self._silence = 0.0  # seconds since the last sound of the caller's turn
+        self._pre_roll: deque[Heard] = deque(maxlen=PRE_ROLL_FRAMES)
+        self._utterance: deque[Heard] = deque(maxlen=UTTERANCE_FRAMES)
+        self._overlap: Overlap | None = None  # what is being said over the answer
+        self._notices: deque[_Notice] = deque()
+        self._protected = False  # the answer is a notice that must be heard
         self._engine_busy = False  # between StartTurn and the end of the engine's answer
         self._replying = False  # something of the answer has come
         self._deadline: float | None = None
@@ -182,7 +178,7 @@ class Conversation:
 
     @property
     def turn(self) -> int:
-        """The number of the caller's latest turn; 0 before the first."""
+        """The number of the latest turn; 0 before the first."""
         return self._turn
 
     @property
@@ -220,30 +216,40 @@ class Conversation:
 
     def receive_frame(self, frame: AudioFrame, now: float) -> None:
         """Hear the next 20 ms of the caller."""
-        activity = self._hear(frame)
+        self._now = now
+        in_turn = self._state in (State.USER_SPEAKING, State.ENDPOINTING)
+        heard = self._hearing.receive(frame, now, in_turn)
+        activity = heard.activity
+        if not in_turn:
+            self._pre_roll.append(heard)
         match self._state:
             case State.LISTENING:
-                self._pre_roll.append(frame)
                 if activity.speech >= self._vad.onset:
                     self._playout.reset()
-                    self._begin_turn(activity)
-            case State.THINKING | State.SPEAKING:
-                self._pre_roll.append(frame)
-                policy = self._interruption
+                    self._begin_turn(self._recall(activity))
+            case State.THINKING:
+                self._silence += frame.seconds
                 speech = activity.speech + activity.attack
-                if policy.enabled and speech >= policy.min_duration - 1e-9:
-                    self._barge_in(activity)
+                if self._interruptible and speech >= self._interruption.min_duration - EPSILON:
+                    self._go_on_with_turn(activity)
+            case State.SPEAKING | State.HELD:
+                self._overhear(heard)
             case State.USER_SPEAKING | State.ENDPOINTING:
-                self._listen(frame)
-                self._follow(activity, now)
+                self._listen(self._turn, heard)
+                self._follow(heard, now)
             case State.CLOSED:
                 pass
 
     def interrupt(self) -> None:
         """The client asks for silence, by a button and not by voice."""
-        if self._state in (State.THINKING, State.SPEAKING):
-            self._stop_reply(interrupted=True)
-            self._enter(State.LISTENING)
+        if self._state not in _ANSWERING:
+            return
+        if not self._allows_interruptions:
+            message = "what is being said must be heard to its end"
+            self._notify(Failure("interruption_not_allowed", message))
+            return
+        self._stop_reply(interrupted=True)
+        self._listen_again()
 
     def close(self) -> None:
         """The call is over."""
@@ -257,11 +263,25 @@ class Conversation:
         self, turn: int, text: str, final: bool, complete: bool | None = None
     ) -> None:
         """What the engine understands of the caller, and whether it sounds finished."""
-        if self._is_current(turn):
-            self._complete = complete
+        if self._state is State.CLOSED:
+            return
+        self._worded = self._worded or not final
+        if self._overlap and turn == self._overlap.turn:
+            self._overlap.understand(text, complete)
+            self._judge()
+        elif turn == self._turn:
+            self._text, self._complete = text, complete
             self._notify(UserTranscript(turn, text, final))
 
-    def receive_speech(self, turn: int, samples: Samples, rate: int, text: str, now: float) -> None:
+    def receive_speech(
+        self,
+        turn: int,
+        samples: Samples,
+        rate: int,
+        text: str,
+        now: float,
+        allow_interruptions: bool = True,
+    ) -> None:
         """The next piece of the answer: mono PCM at `rate` Hz and the words it speaks."""
         if not (self._is_current(turn) and self._engine_busy):
             return
@@ -269,7 +289,7 @@ class Conversation:
         if len(samples) and self._state is State.THINKING:
             self._enter(State.SPEAKING)
             self._notify(ReplyStarted(turn))
-        self._playout.push(samples, rate, text)
+        self._playout.push(samples, rate, text, allow_interruptions)
         self._deadline = now + self._playout.buffered + self._reply_timeout
         if text:
             self._notify(ReplyText(turn, text))
@@ -283,7 +303,7 @@ class Conversation:
         self._playout.finish()
         if self._state is State.THINKING:
             self._end_reply(interrupted=False)
-            self._enter(State.LISTENING)
+            self._listen_again()
 
     def fail_reply(self, turn: int, message: str) -> None:
         """The engine cannot answer this turn: say sorry with a tone and listen again."""
@@ -293,8 +313,16 @@ class Conversation:
         self._notify(Failure("engine_failed", message))
         self._playout.push(apology(self._playout.rate), self._playout.rate)
         self._playout.finish()
-        if self._state is State.THINKING:
+        if self._state is not State.SPEAKING:
             self._enter(State.SPEAKING)
+
+    # Inputs: whoever runs the call
+
+    def say(self, text: str, allow_interruptions: bool) -> None:
+        """Say this as soon as nobody speaks and nothing is being answered."""
+        self._notices.append(_Notice(text, allow_interruptions))
+        if self._state is State.LISTENING:
+            self._begin_notice()
 
     # Inputs: time
 
@@ -305,20 +333,29 @@ class Conversation:
         self._deadline = None
         self.fail_reply(self._turn, f"no answer in {self._reply_timeout:g} s")
 
-    def pull(self) -> Samples:
+    def pull(self, now: float) -> Samples:
         """The next 20 ms for the caller to hear, silence included."""
+        self._now = now
+        sequence = self._playout.sequence
         samples = self._playout.pull()
+        self._hearing.play(samples, sequence, now)
         if self._state is State.SPEAKING:
             if self._playout.drained:
+                said = self._overlap
                 self._end_reply(interrupted=False)
-                self._enter(State.LISTENING)
+                if said and said.turn and not said.over:  # it was just in time to its end
+                    self._enter(State.LISTENING)
+                    self._give_floor(said)
+                else:
+                    self._listen_again()
             else:
                 self._tell_heard()
         return samples
 
-    def receive_played(self, sequence: int) -> None:
+    def receive_played(self, sequence: int, now: float) -> None:
         """The caller's side plays the frame of this number next."""
         self._playout.receive_played(sequence)
+        self._hearing.receive_played(sequence, now)
 
     def rewind(self, sequence: int) -> None:
         """The frames from this number on were lost on their way: pull them again."""
@@ -329,65 +366,160 @@ class Conversation:
 
     # The caller's turn
 
-    def _hear(self, frame: AudioFrame) -> Activity:
-        fresh = self._detector_resampler.process(frame.samples)
-        pending = np.concatenate((self._detector_pending, fresh))
-        window = frame_length(VAD_RATE)
-        while len(pending) >= window:
-            self._probability = self._detector.probability(pending[:window])
-            pending = pending[window:]
-        self._detector_pending = pending
-        return self._run.receive(self._probability, level(frame.samples), frame.seconds)
-
-    def _begin_turn(self, activity: Activity, again: Sequence[AudioFrame] = ()) -> None:
-        self._turn += 1
-        self._complete = None
-        wanted = activity.age + self._vad.pre_roll
-        heard: list[AudioFrame] = []
-        while self._pre_roll and wanted > 1e-6:
-            heard.append(self._pre_roll.pop())
-            wanted -= heard[-1].seconds
-        self._pre_roll.clear()
+    def _begin_turn(self, heard: Sequence[Heard]) -> None:
+        """A new turn, of which so much was heard already."""
+        self._turn = self._next_number()
+        self._text, self._complete = "", None
+        self._endpointing.begin_turn()
         self._enter(State.USER_SPEAKING)
         self._notify(UserStarted(self._turn))
         self._utterance.clear()
-        for frame in (*again, *reversed(heard)):
-            self._listen(frame)
+        for frame in heard:
+            self._endpointing.hear(frame.samples)
+            self._listen(self._turn, frame)
 
-    def _listen(self, frame: AudioFrame) -> None:
-        self._utterance.append(frame)
-        self._actions.append(Listen(self._turn, frame))
+    def _next_number(self) -> int:
+        self._latest += 1
+        return self._latest
 
-    def _follow(self, activity: Activity, now: float) -> None:
+    def _recall(self, activity: Activity) -> list[Heard]:
+        """The frames of the current run of speech, with the pre-roll."""
+        wanted = activity.age + self._vad.pre_roll
+        heard: list[Heard] = []
+        while self._pre_roll and wanted > 1e-6:
+            heard.append(self._pre_roll.pop())
+            wanted -= heard[-1].frame.seconds
+        self._pre_roll.clear()
+        return heard[::-1]
+
+    def _listen(self, turn: int, heard: Heard) -> None:
+        self._utterance.append(heard)
+        self._actions.append(Listen(turn, heard.frame))
+
+    def _follow(self, heard: Heard, now: float) -> None:
+        activity = heard.activity
+        self._endpointing.hear(heard.samples)
         if activity.silence == 0.0:
+            self._caller_level.receive(heard.decibels)
             if self._state is State.ENDPOINTING:
+                self._endpointing.went_on(self._silence)
                 self._enter(State.USER_SPEAKING)
-        elif activity.silence >= end_of_turn_delay(self._endpointing, self._complete):
+        elif activity.silence >= self._endpointing.delay(self._text, self._complete) - EPSILON:
             self._end_turn(now)
         elif activity.silence >= self._vad.hangover and self._state is State.USER_SPEAKING:
             self._enter(State.ENDPOINTING)
+        self._silence = activity.silence
 
     def _end_turn(self, now: float) -> None:
         self._enter(State.THINKING)
         self._notify(UserStopped(self._turn))
-        # What was said until here is answered; only speech from now on can be a barge-in.
-        self._run = SpeechRun(self._vad)
+        self._caller_level.end_turn()
+        self._await_answer(StartTurn(self._turn), now)
+
+    def _await_answer(self, action: StartTurn | Say, now: float) -> None:
+        # What was said until here is dealt with; only speech from now on can be a barge-in.
+        self._hearing.begin_anew()
         self._playout.reset()
         self._engine_busy = True
         self._deadline = now + self._reply_timeout
-        self._actions.append(StartTurn(self._turn))
+        self._actions.append(action)
 
-    def _barge_in(self, activity: Activity) -> None:
-        # While nothing of an answer was heard, the caller only paused: it is one request.
-        again = list(self._utterance) if self._state is State.THINKING else []
+    def _go_on_with_turn(self, activity: Activity) -> None:
+        """Nothing of an answer was heard yet, so the caller only paused: it is one request."""
+        self._endpointing.went_on(self._silence)
+        before = list(self._utterance)
         self._stop_reply(interrupted=True)
-        self._begin_turn(activity, again)
+        self._begin_turn([*before, *self._recall(activity)])
+
+    # What is said over an answer
+
+    @property
+    def _allows_interruptions(self) -> bool:
+        return not self._protected and self._playout.allows_interruptions
+
+    @property
+    def _interruptible(self) -> bool:
+        return self._interruption.enabled and self._allows_interruptions
+
+    def _overhear(self, heard: Heard) -> None:
+        activity = heard.activity
+        if self._state is State.SPEAKING and not self._interruptible:
+            if self._overlap:
+                self._go_on()
+            return
+        if self._overlap is None:
+            if not activity.speech:
+                return
+            self._overlap = Overlap()
+        said = self._overlap
+        said.follow(activity, heard.decibels)
+        if said.turn:
+            self._listen(said.turn, heard)
+        elif said.speech >= self._interruption.min_duration - EPSILON:
+            said.turn = self._next_number()
+            self._utterance.clear()
+            for frame in self._recall(activity):
+                self._listen(said.turn, frame)
+        if said.speech >= DUCK_AFTER - EPSILON:
+            self._playout.duck(self._interruption.duck)
+        self._judge()
+
+    def _judge(self) -> None:
+        said = self._overlap
+        assert said is not None
+        usual = self._caller_level.usual
+        match judge(said, self._interruption, self._phrases, usual, self._worded):
+            case Verdict.HOLD if self._state is State.SPEAKING:
+                self._playout.hold()
+                self._enter(State.HELD)
+                self._notify(ReplyPaused(self._turn))
+            case Verdict.TAKE:
+                self._stop_reply(interrupted=True)
+                self._give_floor(said)
+            case Verdict.IGNORE:
+                self._go_on()
+
+    def _give_floor(self, said: Overlap) -> None:
+        """What was said over the answer, which is over now, is the caller's turn."""
+        self._turn, self._text, self._complete = said.turn, said.text, said.complete
+        self._silence = said.silence
+        self._endpointing.begin_turn()
+        for heard in self._utterance:
+            self._endpointing.hear(heard.samples)
+        self._enter(State.USER_SPEAKING)
+        self._notify(UserStarted(self._turn))
+        if said.text:
+            self._notify(UserTranscript(self._turn, said.text, final=False))
+
+    def _go_on(self) -> None:
+        """It was no interruption: the answer is as loud as before, and goes on where it was cut."""
+        self._overlap = None
+        self._hearing.begin_anew()
+        self._playout.duck(0)
+        if self._state is State.HELD:
+            self._playout.resume()
+            self._enter(State.SPEAKING)
+            self._notify(ReplyResumed(self._turn))
 
     # The answer
 
     def _is_current(self, turn: int) -> bool:
         """The one place where late output of an old turn dies."""
         return turn == self._turn and self._state is not State.CLOSED
+
+    def _listen_again(self) -> None:
+        self._enter(State.LISTENING)
+        if self._notices:
+            self._begin_notice()
+
+    def _begin_notice(self) -> None:
+        notice = self._notices.popleft()
+        self._turn = self._next_number()
+        self._text, self._complete = "", None
+        self._protected = not notice.allow_interruptions
+        self._utterance.clear()
+        self._enter(State.THINKING)
+        self._await_answer(Say(self._turn, notice.text), self._now)
 
     def _stop_reply(self, interrupted: bool) -> None:
         self._playout.flush()
@@ -399,6 +531,8 @@ class Conversation:
 
     def _end_reply(self, interrupted: bool) -> None:
         self._deadline = None
+        self._overlap = None
+        self._protected = False
         playout = self._playout
         if self._replying and interrupted:
             heard, seconds = playout.heard_text(), playout.heard

@@ -8,7 +8,7 @@ stays.
 
 from collections import deque
 
-from media.conversation import Action, CancelTurn, Listen, Notify, StartTurn
+from media.actions import Action, CancelTurn, Listen, Notify, StartTurn
 from media.events import Failure, ReplyText, UserTranscript
 from media.frames import AudioFrame, Samples, frame_length
 from media.playout import PlayoutBuffer
@@ -85,7 +85,15 @@ class Duplex:
         if not self._closed:
             self._actions.append(Notify(UserTranscript(turn, text, final)))
 
-    def receive_speech(self, turn: int, samples: Samples, rate: int, text: str, now: float) -> None:
+    def receive_speech(
+        self,
+        turn: int,
+        samples: Samples,
+        rate: int,
+        text: str,
+        now: float,
+        allow_interruptions: bool = True,
+    ) -> None:
         if self._closed:
             return
         start = self._playout.pushed
@@ -109,13 +117,17 @@ class Duplex:
         self._playout.reset()
         self._pieces.clear()
 
+    def say(self, text: str, allow_interruptions: bool) -> None:
+        message = "a full-duplex engine says what it will, and not a given text"
+        self._actions.append(Notify(Failure("cannot_say", message)))
+
     def handle_timeout(self, now: float) -> None:
         """There are no timeouts."""
 
-    def pull(self) -> Samples:
+    def pull(self, now: float) -> Samples:
         return self._playout.pull()
 
-    def receive_played(self, sequence: int) -> None:
+    def receive_played(self, sequence: int, now: float) -> None:
         self._playout.receive_played(sequence)
 
     def rewind(self, sequence: int) -> None:

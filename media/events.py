@@ -97,6 +97,22 @@ class ReplyHeard:
 
 
 @dataclass(frozen=True, slots=True)
+class ReplyPaused:
+    """The caller speaks over the answer: it is silent until it is known whether that ends it."""
+
+    type: ClassVar[str] = "reply.paused"
+    turn: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyResumed:
+    """It was no interruption: the answer goes on from the word that was cut."""
+
+    type: ClassVar[str] = "reply.resumed"
+    turn: int
+
+
+@dataclass(frozen=True, slots=True)
 class ReplyEnded:
     """The answer is over. `heard` is the prefix of `text` that the caller heard."""
 
@@ -135,6 +151,8 @@ Event = (
     | ReplyStarted
     | ReplyText
     | ReplyHeard
+    | ReplyPaused
+    | ReplyResumed
     | ReplyEnded
     | VoiceChanged
     | Failure

@@ -18,6 +18,9 @@ from media.resample import Resampler
 FADE_SECONDS = 0.008
 """Long enough that a cut does not click, short enough that nobody hears a word end."""
 
+WORDLESS_SECONDS = 0.3
+"""What is said again of an answer whose words are not known."""
+
 REBUFFER_SECONDS = 0.06
 """After an underrun so much must be there before it plays on: one gap, not a stutter."""
 
@@ -37,13 +40,26 @@ class _Mark:
     start: int
     end: int
     text: str
+    allow_interruptions: bool
+
+    def words(self) -> list[str]:
+        """The words, each with the space around it: spoken in equal shares of the piece."""
+        return re.findall(r"\s*\S+\s*", self.text)
+
+    def word_at(self, position: int) -> int:
+        """Where the word begins that is spoken at this sample."""
+        words = max(1, len(self.words()))
+        length = max(1, self.end - self.start)
+        word = max(0, min(position - self.start, length - 1)) * words // length
+        return self.start + -(-word * length // words)
 
 
 class PlayoutBuffer:
     """The unplayed part of one answer, mono at `rate` Hz, and how much of it was played.
 
     `push` until `finish`; `pull` all the while, also when there is nothing: it returns silence.
-    `flush` throws away what is not yet played, `reset` makes ready for the next answer.
+    `flush` throws away what is not yet played, `reset` makes ready for the next answer. While it is
+    held, nothing is played and all is kept; `duck` lowers what is played.
     `sequence` numbers the pulled frames through all answers; the next one has this number.
     """
 
@@ -60,6 +76,7 @@ class PlayoutBuffer:
         self._fade = round(FADE_SECONDS * rate)
         self._tail = silence(0)
         self._last = 0  # the latest sample pulled, from where a sound that stops has to fall
+        self._gain = 1.0  # of what was pulled last
         self.reset()
 
     def reset(self) -> None:
@@ -81,6 +98,8 @@ class PlayoutBuffer:
         self._origin = 0
         self._finished = False
         self._starved = False
+        self._held = False
+        self._wanted_gain = 1.0
 
     @property
     def buffered(self) -> float:
@@ -123,6 +142,15 @@ class PlayoutBuffer:
         return self._finished and self._buffered == 0
 
     @property
+    def allows_interruptions(self) -> bool:
+        """Whether what is pulled next may be spoken over."""
+        return all(
+            mark.allow_interruptions
+            for mark in self._marks[self._told :]
+            if mark.start <= self._played < mark.end
+        )
+
+    @property
     def text(self) -> str:
         """All the words of the answer so far, heard or not."""
         return "".join(self._text)
@@ -139,7 +167,7 @@ class PlayoutBuffer:
             length = max(1, mark.end - mark.start)
             played = max(0, cursor - mark.start)
             if played < length:
-                words = re.findall(r"\s*\S+\s*", mark.text)
+                words = mark.words()
                 return heard + "".join(words[: played * len(words) // length])
             heard += mark.text
         return heard
@@ -158,7 +186,9 @@ class PlayoutBuffer:
             self._told += 1
         return "".join(mark.text for mark in self._marks[first : self._told])
 
-    def push(self, samples: Samples, rate: int, text: str = "") -> None:
+    def push(
+        self, samples: Samples, rate: int, text: str = "", allow_interruptions: bool = True
+    ) -> None:
         """Append a piece of the answer. Empty samples with text are words without a sound."""
         if self._resampler is None or rate != self._source_rate:
             self._drain_resampler()
@@ -168,9 +198,9 @@ class PlayoutBuffer:
         start = self._position()
         self._source_samples += len(samples)
         self._append(self._resampler.process(samples))
-        if text:
+        if text or not allow_interruptions:
             self._text.append(text)
-            self._marks.append(_Mark(start, self._position(), text))
+            self._marks.append(_Mark(start, self._position(), text, allow_interruptions))
 
     def finish(self) -> None:
         """The answer is complete: nothing more will be pushed."""
@@ -179,7 +209,10 @@ class PlayoutBuffer:
 
     def pull(self) -> Samples:
         """The next 20 ms to play: always a full frame, silence where there is nothing."""
+        wanted = self._gain if self.fading else self._wanted_gain
         out = self._next_frame()
+        if (self._gain, wanted) != (1.0, 1.0):
+            self._amplify(out, wanted)
         self._silent = 0 if out.any() else self._silent + 1
         return out
 
@@ -191,6 +224,8 @@ class PlayoutBuffer:
         if len(self._tail):
             out[: len(self._tail)] = self._tail
             self._tail = silence(0)
+            return out
+        if self._held:
             return out
         if self._starved and not self._finished and self.buffered < REBUFFER_SECONDS:
             return out
@@ -207,15 +242,43 @@ class PlayoutBuffer:
         self._last = int(out[-1])
         return out
 
+    def duck(self, decibels: float) -> None:
+        """Lower what is played by so much; by 0 raises it again."""
+        self._wanted_gain = 10 ** (-decibels / 20)
+
+    def hold(self) -> None:
+        """Fall silent within a fade, and keep what is not played: the far end throws it away."""
+        behind = self._played - self._cursor()
+        self._give_back(self._stop_softly() + behind)
+        self.unheard = 0
+        self._held = True
+
+    def resume(self) -> None:
+        """Go on after `hold`, from the beginning of the word that was cut."""
+        self._held = False
+        self.duck(0)
+        at = self._played
+        cut = [
+            mark.word_at(at) for mark in self._marks if mark.text and mark.start <= at < mark.end
+        ]
+        farthest = round(WORDLESS_SECONDS * self.rate)
+        self._give_back(min(at - cut[0], self.rate) if cut else min(at, farthest))
+
+    def _stop_softly(self) -> int:
+        """Let the next pull fade out what was sounding; how many samples that takes."""
+        if not (self._played and self._last):
+            return 0
+        taken = self._take(self._fade)
+        self._tail = silence(self._fade)
+        self._tail[: len(taken)] = taken
+        self._fade_out(self._tail, len(taken))
+        self._last = 0
+        return len(taken)
+
     def flush(self) -> None:
         """Throw away what is not played, but let the next pull fade out what was sounding."""
-        if self._played and self._last:
-            taken = self._take(self._fade)
-            self._played -= len(taken)  # a fade is not heard as words
-            self._tail = silence(self._fade)
-            self._tail[: len(taken)] = taken
-            self._fade_out(self._tail, len(taken))
-            self._last = 0
+        fading = self._stop_softly()
+        self._played -= fading  # a fade is not heard as words
         self._chunks.clear()
         self._buffered = 0
         self._finished = True
@@ -272,6 +335,13 @@ class PlayoutBuffer:
         end = max(sounding, self._fade)
         out[sounding:end] = out[sounding - 1] if sounding else self._last
         _ramp(out[end - self._fade : end], rising=False)
+
+    def _amplify(self, out: Samples, wanted: float) -> None:
+        """Apply the gain in place, and let it become the wanted one within the frame."""
+        out[:] = (out * np.linspace(self._gain, wanted, len(out), dtype=np.float32)).astype(
+            np.int16
+        )
+        self._gain = wanted
 
     def _append(self, samples: Samples) -> None:
         if len(samples):

@@ -45,6 +45,10 @@ class VadSettings:
     energy_threshold: float = -45.0  # dBFS; quieter is no sound to speak of
 
 
+SILENT = -120.0
+"""dBFS; the level of digital silence."""
+
+
 def level(samples: Samples) -> float:
     """RMS level in dBFS (0 is a full-scale square wave); digital silence is -120."""
     wide = samples.astype(np.float64)

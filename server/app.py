@@ -20,7 +20,7 @@ from inference.local import local_engine
 from inference.protocol import ServedEngine
 from server.admission import CallRefused
 from server.calls import CallExists, Calls, UnknownCall, nowhere_else
-from server.config import Config
+from server.config import Config, engine_settings
 from server.crew.neighbours import ELSEWHERE, Neighbours, id_prefix, is_forwarded
 from server.crew.overview import whole_exposition, whole_status
 from server.metrics import process_figures
@@ -28,7 +28,7 @@ from server.ports import AnswerStream, Ports, open_ports
 from server.prometheus import CONTENT_TYPE, exposition
 from server.requests import BadRequest, Handler, read_field, read_object
 from server.session import ResumeRefused
-from signaling.messages import MessageError, Resume, decode_resume
+from signaling.messages import MessageError, Resume, decode_resume, decode_say
 from signaling.public_address import environment
 from signaling.turn import with_credentials
 from signaling.webrtc import OfferError
@@ -67,7 +67,7 @@ def make_app(
 
     async def run(app: web.Application) -> AsyncIterator[None]:
         engine: ServedEngine = local_engine(config.engine) or HostedEngine(
-            host or HostProcess(config.engine)
+            host or HostProcess(engine_settings(config))
         )
         if neighbours:
             calls = Calls(config, engine, neighbours.board.tally, id_prefix(neighbours.number))
@@ -101,6 +101,7 @@ def make_app(
             web.post("/api/offer", _offer),
             web.patch("/api/offer", _trickle),
             web.delete("/api/offer/{pc_id}", _hang_up),
+            web.post("/api/sessions/{session_id}/say", _say),
             web.get("/ws/call", _websocket),
         ]
     )
@@ -254,6 +255,13 @@ async def _trickle(request: web.Request) -> web.Response:
 
 async def _hang_up(request: web.Request) -> web.Response:
     await request.app[CALLS].hang_up(request.match_info["pc_id"])
+    return web.json_response({"status": "success"})
+
+
+async def _say(request: web.Request) -> web.Response:
+    say = decode_say(await read_object(request))
+    session_id = request.match_info["session_id"]
+    request.app[CALLS].say(session_id, say.text, say.allow_interruptions)
     return web.json_response({"status": "success"})
 
 

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 
 from inference.protocol import EngineFailed, EngineOverloaded, ServedEngine
+from media.endpointing import make_turn_model
 from server.admission import Admission, CallRefused
 from server.config import Config
 from server.dialogue import TurnTaking
@@ -19,6 +20,7 @@ from server.leg import Leg
 from server.load import Load
 from server.metrics import Metrics, media_figures
 from server.session import ResumeRefused, Session
+from server.words import phrases, read_words
 from signaling.channel import Channel, ChannelClosed
 from signaling.ice_mux import IceMux
 from signaling.messages import Hello, MessageError, Resume, decode_hello
@@ -101,6 +103,13 @@ class Calls:
         self._ended_media = MediaReport()  # of the lines there were
         clock = asyncio.get_running_loop().time
         self.load = Load(config.admission, self.__len__)
+        self._turns = TurnTaking(
+            config.vad,
+            config.endpointing,
+            config.interruption,
+            phrases(read_words(config.interruption.words)),
+            make_turn_model(config.endpointing),
+        )
         self._admission = Admission(config.server.max_sessions, self.load, clock)
         self.metrics = Metrics(clock)
 
@@ -155,6 +164,12 @@ class Calls:
         self._line(pc_id)
         if task := self._drop(pc_id, hung_up=True):
             await asyncio.shield(task)
+
+    def say(self, session_id: str, text: str, allow_interruptions: bool) -> None:
+        """Have this said in a call as soon as nobody speaks there. Raises UnknownCall."""
+        if session_id not in self._sessions:
+            raise UnknownCall(session_id)
+        self._sessions[session_id].say(text, allow_interruptions)
 
     async def answer_stream(
         self,
@@ -296,7 +311,7 @@ class Calls:
             session = Session(
                 self._engine,
                 config.engine.voice,
-                TurnTaking(config.vad, config.endpointing, config.interruption),
+                self._turns,
                 config.session,
             )
             session.id = self._prefix + session.id

@@ -3,17 +3,18 @@
 `configs/default.yaml` is the same in YAML, with every key explained.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from inference.protocol import EngineSettings
-from media.conversation import InterruptionSettings
 from media.endpointing import EndpointingSettings
+from media.interruption import InterruptionSettings
 from media.vad import VadSettings
 from server.load import AdmissionSettings
 from server.session import SessionSettings
+from server.words import hints, read_words
 from signaling.stream import StreamSettings
 from signaling.webrtc import WebRtcSettings
 
@@ -27,6 +28,12 @@ class ServerSettings:
     max_sessions: Annotated[int, Field(ge=1)] = 32  # calls at once; the next is told to wait
     workers: Annotated[int, Field(ge=1)] = 1  # processes that share the calls
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+def engine_settings(config: "Config") -> EngineSettings:
+    """The engine's, with the words that callers say over an answer."""
+    said = hints(read_words(config.interruption.words))
+    return replace(config.engine, hints=(*config.engine.hints, *said))
 
 
 @dataclass(frozen=True)

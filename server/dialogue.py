@@ -4,20 +4,26 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from inference.protocol import EngineInfo
-from media.conversation import Action, Conversation, InterruptionSettings
+from media.actions import Action
+from media.conversation import Conversation
 from media.duplex import Duplex
 from media.endpointing import EndpointingSettings
 from media.frames import AudioFrame, Samples
+from media.interruption import InterruptionSettings
+from media.phrases import Phrases
+from media.smart_turn import TurnModel
 from media.vad import VadSettings
 
 
 @dataclass(frozen=True, slots=True)
 class TurnTaking:
-    """The settings that decide who has the turn."""
+    """What decides who has the turn; see `Conversation`."""
 
     vad: VadSettings
     endpointing: EndpointingSettings
     interruption: InterruptionSettings
+    phrases: Phrases
+    turn_model: TurnModel | None = None
 
 
 class Dialogue(Protocol):
@@ -40,18 +46,25 @@ class Dialogue(Protocol):
         self, turn: int, text: str, final: bool, complete: bool | None = None
     ) -> None: ...
     def receive_speech(
-        self, turn: int, samples: Samples, rate: int, text: str, now: float
+        self,
+        turn: int,
+        samples: Samples,
+        rate: int,
+        text: str,
+        now: float,
+        allow_interruptions: bool = True,
     ) -> None: ...
     def receive_end(self, turn: int) -> None: ...
     def fail_reply(self, turn: int, message: str) -> None: ...
     def interrupt(self) -> None: ...
+    def say(self, text: str, allow_interruptions: bool) -> None: ...
     def handle_timeout(self, now: float) -> None: ...
-    def pull(self) -> Samples: ...
+    def pull(self, now: float) -> Samples: ...
     @property
     def sequence(self) -> int: ...
     @property
     def unheard(self) -> int: ...
-    def receive_played(self, sequence: int) -> None: ...
+    def receive_played(self, sequence: int, now: float) -> None: ...
     def rewind(self, sequence: int) -> None: ...
     def close(self) -> None: ...
 
@@ -66,7 +79,9 @@ def begin_dialogue(
         turns.vad,
         turns.endpointing,
         turns.interruption,
+        turns.phrases,
         input_rate=engine.input_rate,
         output_rate=output_rate,
         reply_timeout=reply_timeout,
+        turn_model=turns.turn_model,
     )

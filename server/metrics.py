@@ -15,6 +15,8 @@ from media.events import (
     Event,
     Failure,
     ReplyEnded,
+    ReplyPaused,
+    ReplyResumed,
     ReplyStarted,
     SessionResumed,
     SessionStarted,
@@ -64,6 +66,8 @@ class Metrics:
     refused: Counter[str] = field(default_factory=Counter)  # by `server.admission.Cause`
     turns: int = 0
     interruptions: int = 0
+    pauses: int = 0  # of answers that were spoken over
+    false_interruptions: int = 0  # after which they went on
     failures: int = 0
     first_audio: Histogram = field(default_factory=lambda: Histogram(FIRST_AUDIO_BOUNDS))
     _latest: deque[float] = field(default_factory=lambda: deque(maxlen=WINDOW))
@@ -84,6 +88,10 @@ class Metrics:
                     self._latest.append(seconds)
                 case ReplyEnded(interrupted=True):
                     self.interruptions += 1
+                case ReplyPaused():
+                    self.pauses += 1
+                case ReplyResumed():
+                    self.false_interruptions += 1
                 case SessionStarted():
                     self.sessions += 1
                 case SessionResumed():
@@ -102,6 +110,8 @@ class Metrics:
             "refused": dict(self.refused),
             "turns": self.turns,
             "interruptions": self.interruptions,
+            "pauses": self.pauses,
+            "false_interruptions": self.false_interruptions,
             "failures": self.failures,
             "first_audio_ms": {
                 "median": round(1000 * times[len(times) // 2], 1) if times else None,

@@ -75,6 +75,10 @@ class _Server(Collector):
         yield refused
         yield _counter("turns", "Turns of the callers.", metrics.turns)
         yield _counter("interruptions", "Answers that were spoken over.", metrics.interruptions)
+        what = "Answers that fell silent because the caller might interrupt."
+        yield _counter("pauses", what, metrics.pauses)
+        what = "Of these, those that went on, because he did not."
+        yield _counter("false_interruptions", what, metrics.false_interruptions)
         yield _counter("failures", "Errors told to callers.", metrics.failures)
         what = "From the end of a turn to the first audio of the answer."
         yield _histogram("first_audio_seconds", what, metrics.first_audio)

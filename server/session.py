@@ -13,13 +13,14 @@ import hmac
 import logging
 import secrets
 from collections import deque
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass, replace
 
 from pyee import EventEmitter
 
 from inference.protocol import (
+    Chunk,
     Engine,
     EngineFailed,
     EngineInfo,
@@ -30,7 +31,8 @@ from inference.protocol import (
     Voice,
 )
 from inference.protocol import VoiceChanged as EngineChangedVoice
-from media.conversation import Action, CancelTurn, Listen, Notify, StartTurn, State
+from media.actions import Action, CancelTurn, Listen, Notify, Say, StartTurn
+from media.conversation import State
 from media.events import (
     Event,
     Failure,
@@ -43,6 +45,7 @@ from media.frames import AudioFrame, Samples
 from server.dialogue import TurnTaking, begin_dialogue
 from server.leg import Leg
 from signaling.messages import ClientMessage, HangUp, Interrupt, Resume, SetVoice
+from signaling.messages import Say as SayMessage
 from signaling.transport import EVENT
 
 logger = logging.getLogger(__name__)
@@ -264,12 +267,12 @@ class Session:
         self._drive()
 
     def pull(self) -> Samples:
-        samples = self._dialogue.pull()
+        samples = self._dialogue.pull(self._loop.time())
         self._drive()
         return samples
 
     def receive_played(self, sequence: int) -> None:
-        self._dialogue.receive_played(sequence)
+        self._dialogue.receive_played(sequence, self._loop.time())
 
     def receive_message(self, message: ClientMessage) -> None:
         match message:
@@ -278,8 +281,16 @@ class Session:
                 self._drive()
             case SetVoice():
                 self._set_voice(message)
+            case SayMessage(text, allow_interruptions):
+                self.say(text, allow_interruptions)
             case HangUp():
                 self.on_over()
+
+    def say(self, text: str, allow_interruptions: bool = True) -> None:
+        """Have the engine say this as soon as nobody speaks; the caller may not talk over it where
+        that is not allowed."""
+        self._dialogue.say(text, allow_interruptions)
+        self._drive()
 
     def reject_message(self, reason: str) -> None:
         self._emit(Failure("bad_message", reason))
@@ -292,15 +303,17 @@ class Session:
         )
         self._drive()
 
-    async def _read_answer(self, session: EngineSession, turn: int) -> None:
+    async def _read_answer(self, turn: int, answer: AsyncIterator[Chunk]) -> None:
         try:
-            async for chunk in session.respond(turn):
+            async for chunk in answer:
                 match chunk:
                     case Transcript():
                         self._receive_transcript(chunk)
-                    case Speech(samples, rate, text):
+                    case Speech(samples, rate, text, allow_interruptions):
                         now = self._loop.time()
-                        self._dialogue.receive_speech(turn, samples, rate, text, now)
+                        self._dialogue.receive_speech(
+                            turn, samples, rate, text, now, allow_interruptions
+                        )
                     case EngineChangedVoice(voice):
                         self._voice = voice
                         self._emit(VoiceChanged(asdict(voice)))
@@ -339,7 +352,10 @@ class Session:
             case Listen(turn, frame):
                 session.listen(turn, frame)
             case StartTurn(turn):
-                self._answer = asyncio.create_task(self._read_answer(session, turn))
+                answer = self._read_answer(turn, session.respond(turn))
+                self._answer = asyncio.create_task(answer)
+            case Say(turn, text):
+                self._answer = asyncio.create_task(self._read_answer(turn, session.say(turn, text)))
             case CancelTurn(turn, seconds, text):
                 if self._answer and self._answer is not asyncio.current_task():
                     self._answer.cancel()

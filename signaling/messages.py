@@ -14,6 +14,10 @@ from media.events import Event
 MAX_MESSAGE = 16_384  # characters; nothing a client has to say is longer
 
 
+MAX_SAID = 2000
+"""Characters of a text to say: two minutes of speech."""
+
+
 @dataclass(frozen=True, slots=True)
 class SetVoice:
     """Sound like this from the next answer on; None leaves as it is."""
@@ -27,6 +31,14 @@ class SetVoice:
 @dataclass(frozen=True, slots=True)
 class Interrupt:
     """Stop the answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Say:
+    """Say this as soon as nobody speaks."""
+
+    text: str
+    allow_interruptions: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +61,7 @@ class Played:
     timestamp: int | None = None  # of the latest packet played
 
 
-ClientMessage = SetVoice | Interrupt | HangUp
+ClientMessage = SetVoice | Interrupt | Say | HangUp
 """What concerns the session."""
 
 TransportMessage = Ping | Played
@@ -180,6 +192,24 @@ def _set_voice(message: dict[str, Any]) -> SetVoice:
     return SetVoice(voice.get("name"), voice.get("emotion"), rate, voice.get("language"))
 
 
+def decode_say(message: dict[str, Any]) -> Say:
+    """The text to say, and whether it may be spoken over. Raises MessageError."""
+    text = message.get("text")
+    if not (isinstance(text, str) and text.strip()) or any(map(_is_surrogate, text)):
+        raise MessageError('say needs "text": words to be said')
+    if len(text) > MAX_SAID:
+        raise MessageError(f"a text to say has at most {MAX_SAID} characters, this has {len(text)}")
+    allowed = message.get("allow_interruptions", True)
+    if not isinstance(allowed, bool):
+        raise MessageError("say.allow_interruptions must be true or false")
+    return Say(text, allowed)
+
+
+def _is_surrogate(character: str) -> bool:
+    """Half a pair is a character to JSON, but nothing that can be sent on as UTF-8."""
+    return "\ud800" <= character <= "\udfff"
+
+
 def _ping(message: dict[str, Any]) -> Ping:
     if not _is_number(message.get("t")):
         raise MessageError('ping needs "t": a number')
@@ -212,6 +242,7 @@ def _refuse(constant: str) -> None:
 _DECODERS: dict[str, Callable[[dict[str, Any]], ClientMessage | TransportMessage]] = {
     "voice.set": _set_voice,
     "interrupt": lambda message: Interrupt(),
+    "say": decode_say,
     "hangup": lambda message: HangUp(),
     "ping": _ping,
     "played": _played,

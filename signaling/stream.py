@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from media.events import Event, ReplyEnded
+from media.events import Event, ReplyEnded, ReplyPaused
 from media.frames import FRAME_SECONDS
 from signaling.channel import Channel, ChannelClosed
 from signaling.codec import PacketDecoder, make_encoder
@@ -278,7 +278,7 @@ class StreamTransport:
         await self._channel.send(encode_packet(Packet(kind, sequence, timestamp, payload)))
 
     def _send_event(self, event: Event, seq: int) -> None:
-        if isinstance(event, ReplyEnded) and event.interrupted:
+        if isinstance(event, ReplyPaused) or (isinstance(event, ReplyEnded) and event.interrupted):
             self._flush()
         self._say(encode_event(event, seq))
 

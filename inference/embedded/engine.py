@@ -18,6 +18,7 @@ from inference.embedded.agreement import MIN_SURE, agree, certainty, plausible
 from inference.embedded.answers import Answer, Request, text
 from inference.embedded.dictation import Dictation
 from inference.embedded.espeak import speak
+from inference.embedded.interjections import Interjections, ShortSpeech
 from inference.embedded.memory import Exchange, Memory
 from inference.embedded.phrases import OPEN
 from inference.embedded.recogniser import RATE, Grammar, Hypothesis, Listening
@@ -62,6 +63,7 @@ class EmbeddedEngine:
         self.sessions = 0
         self._grammar: Grammar | None = None
         self._dictation: Dictation | None = None
+        self._interjections: Interjections | None = None
 
     @property
     def grammar(self) -> Grammar:
@@ -75,8 +77,18 @@ class EmbeddedEngine:
             self._dictation = Dictation()
         return self._dictation
 
+    @property
+    def interjections(self) -> Interjections:
+        if self._interjections is None:
+            self._interjections = Interjections(self.settings.hints)
+        return self._interjections
+
     async def warm_up(self) -> None:
-        """Load both models, build decoders, synthesize and recognise once: about 1.5 s."""
+        """Load both models, build decoders, synthesize and recognise once: about 1.5 s.
+
+        With hints another 1.5 s, for the examples of a hundred.
+        """
+        self.interjections.recognise(np.zeros(RATE, np.int16))
         speak("Hello.", check_voice(self.settings.voice))
         turns = [Listening(self.grammar) for _ in range(_WARM_DECODERS)]
         for turn in turns:
@@ -119,6 +131,8 @@ class EmbeddedSession:
         # what a second hearing makes of what was said until now
         self._ahead: asyncio.Task[tuple[Hypothesis, str]] | None = None
         self._listening = Listening(engine.grammar)
+        self._short = ShortSpeech(engine.interjections)
+        self._partial = ""  # what was last told of this turn
 
     def listen(self, turn: TurnId, frame: AudioFrame) -> None:
         """Hear 16 kHz audio of `turn`. Raises ValueError for another rate."""
@@ -128,24 +142,34 @@ class EmbeddedSession:
             self.close()
             self._turn = turn
             self._listening = Listening(self._engine.grammar)
+            self._short = ShortSpeech(self._engine.interjections)
+            self._partial = ""
+        interjected = self._short.feed(frame.samples)
         changed = self._listening.feed(frame.samples)
+        if interjected:
+            # "okay" that goes on is an "okay" no more, before it is known what it is instead
+            self._tell(Transcript(turn, self._short.text or "…", final=False))
+        if self._short.text:
+            return
         self._reconsider_ahead()
         if changed:
             words = self._listening.latest.words
             # In other speech the grammar hears the beginnings of commands all the time.
             sure = certainty(self._listening.latest) >= _MIN_OPINION
             complete = self._engine.grammar.complete(words) if sure else None
-            self._on_transcript(Transcript(turn, _display(words), False, complete))
+            if self._may_tell(words, sure):
+                self._tell(Transcript(turn, _display(words), False, complete))
 
     async def respond(self, turn: TurnId) -> AsyncGenerator[Chunk]:
         """Answer what was heard under `turn`, a piece per word; the sentences come one by one."""
         listening = self._listening if turn == self._turn else Listening(self._engine.grammar)
+        interjection = self._short.text if turn == self._turn else ""
         self._listening = Listening(self._engine.grammar)
         self._turn = -1
         ahead, self._ahead = self._ahead, None
         hypothesis = listening.finish()
         try:
-            caller, answer = await self._understand(hypothesis, listening, ahead)
+            caller, answer = await self._understand(hypothesis, listening, ahead, interjection)
         finally:
             if ahead:
                 ahead.cancel()
@@ -155,10 +179,9 @@ class EmbeddedSession:
             yield VoiceChanged(answer.voice)
         exchange = self._memory.begin(turn, caller)
         if answer is not None:
-            for sentence in _SENTENCE.findall(answer.text):
-                for piece in self._speak(sentence, exchange):
+            async with aclosing(self._speak_all(answer.text, exchange)) as pieces:
+                async for piece in pieces:
                     yield piece
-                await asyncio.sleep(0)
             return
         messages = self._memory.messages(self._engine.settings.llm.system_prompt)
         try:
@@ -171,8 +194,14 @@ class EmbeddedSession:
             for piece in self._speak(text("endpoint_failed", self._voice.language), exchange):
                 yield piece
 
+    async def say(self, turn: TurnId, text: str) -> AsyncGenerator[Chunk]:
+        """Speak the text like an answer, a piece per word. There is no transcript: nobody asked."""
+        async with aclosing(self._speak_all(text, self._memory.begin(turn, ""))) as pieces:
+            async for piece in pieces:
+                yield piece
+
     def truncate(self, turn: TurnId, heard: Heard) -> None:
-        """Remember of this answer only what was heard."""
+        """Remember of this answer only what was heard, and that it was cut."""
         self._memory.truncate(turn, heard.text)
 
     def set_voice(self, voice: Voice) -> None:
@@ -185,6 +214,20 @@ class EmbeddedSession:
         if self._ahead:
             self._ahead.cancel()
             self._ahead = None
+
+    def _tell(self, transcript: Transcript) -> None:
+        if transcript.text and transcript.text != self._partial:
+            self._partial = transcript.text
+            self._on_transcript(transcript)
+
+    def _may_tell(self, words: tuple[str, ...], sure: bool) -> bool:
+        """Whether the grammar's words can do no harm where hints decide what is done.
+
+        Of short speech it is told what is sure, and of none that it is a hint: the grammar begins
+        with words like "okay", and hears them in everything.
+        """
+        hints = self._engine.interjections.hints
+        return not hints or (" ".join(words) not in hints and (sure or self._short.over))
 
     def _reconsider_ahead(self) -> None:
         """The silence that will end the turn is time enough for what would delay the answer."""
@@ -214,10 +257,15 @@ class EmbeddedSession:
         hypothesis: Hypothesis,
         listening: Listening,
         ahead: asyncio.Task[tuple[Hypothesis, str]] | None,
+        interjection: str,
     ) -> tuple[str, Answer | None]:
         """The caller's words and the answer to them; no answer when the endpoint is to give it."""
         if not listening.has_speech:
             return "", Answer(text("nothing_heard", self._voice.language))
+        if interjection and (
+            certainty(hypothesis) < MIN_SURE or understand(hypothesis.words) is None
+        ):
+            return interjection, self._answer_interjection(interjection)
         transcript = ""
         if certainty(hypothesis) < MIN_SURE or hypothesis.open_at is not None:
             second, transcript = await (ahead or self._reconsider(listening.audio))
@@ -238,6 +286,13 @@ class EmbeddedSession:
             return transcript, None
         return transcript, Answer(text("not_understood", self._voice.language))
 
+    def _answer_interjection(self, words: str) -> Answer | None:
+        if (found := understand(tuple(words.split()))) is not None:
+            return self._answer(*found)
+        if self._engine.settings.llm.base_url:
+            return None
+        return Answer(text("stop", self._voice.language))
+
     def _confirm(self, hypothesis: Hypothesis, transcript: str) -> bool:
         command = self._engine.grammar.phones(hypothesis.words)
         heard = self._engine.dictation.phones(transcript)
@@ -248,9 +303,15 @@ class EmbeddedSession:
     def _answer(self, skill: Skill, slots: dict[str, str]) -> Answer:
         return skill.answer(Request(slots, self._voice, self._memory, self._engine.now()))
 
+    async def _speak_all(self, words: str, exchange: Exchange) -> AsyncGenerator[Speech]:
+        for sentence in _SENTENCE.findall(words):
+            for piece in self._speak(sentence, exchange):
+                yield piece
+            await asyncio.sleep(0)
+
     def _speak(self, sentence: str, exchange: Exchange) -> list[Speech]:
         pieces = speak(sentence, self._voice)
-        exchange.answer += sentence
+        exchange.add(sentence)
         return pieces
 
 

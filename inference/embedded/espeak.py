@@ -25,7 +25,7 @@ RATE = 22050
 LEVEL_DBFS = -20.0
 """RMS of the active part of a neutral sentence."""
 
-_SYNCHRONOUS, _UTF8 = 2, 1
+_SYNCHRONOUS, _UTF8, _PHONEMES = 2, 1, 0x100
 _DONT_EXIT = 0x8000
 _SET_RATE, _SET_PITCH, _SET_RANGE = 1, 3, 4
 _EVENT_END, _EVENT_WORD = 0, 1
@@ -98,12 +98,17 @@ def speak(text: str, voice: Voice) -> list[Speech]:
 
 
 def synthesize(
-    text: str, voice: str, rate: float = 165.0, pitch: float = 50.0, pitch_range: float = 50.0
+    text: str,
+    voice: str,
+    rate: float = 165.0,
+    pitch: float = 50.0,
+    pitch_range: float = 50.0,
+    phonemes: bool = False,
 ) -> tuple[Samples, list[tuple[int, int]]]:
     """Text in one of espeak-ng's own voices, and where each word starts: (character, sample).
 
-    `rate` is in words per minute, `pitch` and `pitch_range` go from 0 to 99. Raises ValueError
-    where espeak-ng has no such voice.
+    `rate` is in words per minute, `pitch` and `pitch_range` go from 0 to 99. With `phonemes`,
+    what stands in [[ ]] is espeak-ng's phonemes. Raises ValueError where it has no such voice.
     """
     with _lock:
         library = _library()
@@ -115,7 +120,8 @@ def synthesize(
         library.audio.clear()
         library.words.clear()
         encoded = text.encode() + b"\0"
-        library.dll.espeak_Synth(encoded, len(encoded), 0, 0, 0, _UTF8, None, None)
+        flags = _UTF8 | _PHONEMES * phonemes
+        library.dll.espeak_Synth(encoded, len(encoded), 0, 0, 0, flags, None, None)
         audio = np.concatenate(library.audio) if library.audio else np.zeros(0, np.int16)
         return audio, list(library.words)
 

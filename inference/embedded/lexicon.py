@@ -18,7 +18,15 @@ _NAMES = {
 
 
 def pronunciations(words: set[str]) -> dict[str, list[str]]:
-    """Each word's pronunciations, phones separated by spaces. Raises ValueError for unknown ones.
+    """Each word's ways, phones separated by spaces. Raises ValueError for unknown words."""
+    found = known_pronunciations(words)
+    if unknown := sorted(words - found.keys()):
+        raise ValueError(f"no pronunciation for {', '.join(unknown)}")
+    return found
+
+
+def known_pronunciations(words: set[str]) -> dict[str, list[str]]:
+    """The same, of those words that have any.
 
     Reads the dictionary of 134 000 words (0.1 s) and keeps what was asked for.
     """
@@ -28,6 +36,4 @@ def pronunciations(words: set[str]) -> dict[str, list[str]]:
         word = entry.partition("(")[0]
         if word in words and word not in _NAMES:
             found.setdefault(word, []).append(phones)
-    if unknown := sorted(words - found.keys()):
-        raise ValueError(f"no pronunciation for {', '.join(unknown)}")
     return found

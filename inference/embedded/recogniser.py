@@ -42,9 +42,9 @@ _USUAL_MEAN = (
 """The cepstral mean the acoustic model starts from."""
 
 _PRIOR_WEIGHT = 0.6  # 0.4 s is a poor sample: its mean alone gets 63 of 76 human turns, mixed 67
-_SCORE_SCALE = 1024  # pocketsphinx shifts the scores of a search right by ten bits
-_FILLERS = frozenset({"<sil>", "(NULL)", "[NOISE]", "[SPEECH]", "<s>", "</s>"})
-_LOOP = ("AH", "EH", "IY", "AO", "N", "S", "T", "K", "L", "R")
+SCORE_SCALE = 1024  # pocketsphinx shifts the scores of a search right by ten bits
+FILLERS = frozenset({"<sil>", "(NULL)", "[NOISE]", "[SPEECH]", "<s>", "</s>"})
+LOOP = ("AH", "EH", "IY", "AO", "N", "S", "T", "K", "L", "R")
 """Phones that stand for any speech: all forty cost ten times the decoding time."""
 
 _DITHER = np.random.default_rng(1).integers(-8, 9, RATE).astype(np.int16)
@@ -77,7 +77,7 @@ class Grammar:
             for word, ways in sorted(self._ways.items())
             for i, way in enumerate(ways, 1)
         ]
-        lines += [f"_{phone} {phone}" for phone in _LOOP]
+        lines += [f"_{phone} {phone}" for phone in LOOP]
         self._dictionary.write_text("\n".join(lines))
         self._idle: list[pocketsphinx.Decoder] = []
 
@@ -120,11 +120,11 @@ class Grammar:
         arcs: list[tuple[int, int, float] | tuple[int, int, float, str]] = []
         for source, word, target in self.automaton.arcs:
             if word == OPEN:
-                arcs += [(source, loop, 0.05, f"_{phone}") for phone in _LOOP]
+                arcs += [(source, loop, 0.05, f"_{phone}") for phone in LOOP]
             else:
                 # a filler costs: each is one more way to hear the grammar in noise
                 arcs.append((source, target, 0.05 if target == 0 else 1.0, word))
-        arcs += [(loop, loop, 0.05, f"_{phone}") for phone in _LOOP]
+        arcs += [(loop, loop, 0.05, f"_{phone}") for phone in LOOP]
         arcs += [(state, end, 1.0) for state in (*sorted(self.automaton.finals), loop)]
         decoder.add_fsg("skills", decoder.create_fsg("skills", 0, end, arcs))
         decoder.activate_search("skills")
@@ -165,7 +165,7 @@ class Listening:
 
     def feed(self, samples: Samples) -> bool:
         """Hear more; True when the words of `latest` changed. About 2 ms for 20 ms."""
-        self._audio.append(_dithered(samples, self._samples))
+        self._audio.append(dithered(samples, self._samples))
         self._samples += len(samples)
         self._follow_level(samples)
         if self._decoder is None and not self._measurable():
@@ -202,7 +202,7 @@ class Listening:
             onset = int(np.argmax(power > _LOUD * power.max())) if len(power) else 0
             self._start = self._decoded = max(0, onset - _LEAD) * _BLOCK
             self._decoder = self.grammar.borrow()
-            mean = _cepstral_mean(self._decoder, self.audio[self._start :])
+            mean = cepstral_mean(self._decoder, self.audio[self._start :])
             self._decoder.set_cmn(mean)
             self._decoder.start_utt()
             self._running = True
@@ -246,7 +246,7 @@ class Listening:
         log_likelihood, frames = 0.0, 0
         open_at = None
         for segment in self._decoder.seg():
-            if segment.word in _FILLERS:
+            if segment.word in FILLERS:
                 continue
             if segment.word.startswith("_"):
                 if open_at is None:
@@ -254,14 +254,14 @@ class Listening:
                     words.append(OPEN)
                 continue
             words.append(segment.word.partition("(")[0])
-            log_likelihood += math.log(max(segment.ascore, 1e-300)) * _SCORE_SCALE
+            log_likelihood += math.log(max(segment.ascore, 1e-300)) * SCORE_SCALE
             frames += segment.end_frame - segment.start_frame + 1
         if not frames:
             return NOTHING
         return Hypothesis(tuple(words), log_likelihood / frames, open_at)
 
 
-def _cepstral_mean(decoder: pocketsphinx.Decoder, audio: Samples) -> str:
+def cepstral_mean(decoder: pocketsphinx.Decoder, audio: Samples) -> str:
     """The mean to decode with. The decoder learns this turn's noise on the way."""
     decoder.reinit_feat()  # forgets the noise of whoever had the decoder before
     decoder.start_utt()
@@ -276,7 +276,7 @@ def _cepstral_mean(decoder: pocketsphinx.Decoder, audio: Samples) -> str:
     return ",".join(f"{value:.3f}" for value in (measured[0], *mixed[1:]))
 
 
-def _dithered(samples: Samples, at: int) -> Samples:
+def dithered(samples: Samples, at: int) -> Samples:
     noise = np.take(_DITHER, range(at, at + len(samples)), mode="wrap")
     mixed: Samples = np.clip(samples.astype(np.int32) + noise, -32768, 32767).astype(np.int16)
     return mixed

@@ -144,14 +144,14 @@ class Neighbours:
             return await handler(request)
         if request.path == "/ws/call" and request.method == "GET":
             return await self._share_websocket(request, handler)
-        if request.path.startswith("/api/offer"):
-            return await self._share_offer(request, handler)
+        if request.path.startswith(("/api/offer", "/api/sessions/")):
+            return await self._share_request(request, handler)
         return await handler(request)
 
-    async def _share_offer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def _share_request(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         body = await read_object(request) if request.method in ("POST", "PATCH") else {}
         resume = body.get("resume")
-        named = [request.match_info.get("pc_id"), body.get("pc_id")]
+        named = [*request.match_info.values(), body.get("pc_id")]
         if isinstance(resume, dict):
             named.append(resume.get("session_id"))
         is_new = request.method == "POST" and not any(named)

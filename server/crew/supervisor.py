@@ -23,7 +23,7 @@ from inference.host_link import HostProcess
 from inference.hosted import HostedEngine
 from inference.local import local_engine
 from server.app import Listening, bind, interrupted, url
-from server.config import Config
+from server.config import Config, engine_settings
 from server.crew.board import Board
 from server.crew.orders import Orders, board_path, engine_path
 from server.ports import bind_tcp
@@ -86,7 +86,7 @@ async def _crew(
 ) -> AsyncIterator[list["WorkerProcess"]]:
     """The workers and their engine host, until the end of the block."""
     engine = local_engine(config.engine) or HostedEngine(
-        HostProcess(config.engine, engine_path(directory))
+        HostProcess(engine_settings(config), engine_path(directory))
     )
     descriptors = tuple(one.fileno() for one in tcp_listeners)
     workers = [

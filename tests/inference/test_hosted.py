@@ -512,6 +512,9 @@ class MoodySession:
             raise RuntimeError("chokes")
         yield Transcript(turn, "fine", final=True)
 
+    async def say(self, turn: int, text: str) -> AsyncIterator[Chunk]:
+        yield Speech(np.zeros(480, dtype=np.int16), 24_000, text)
+
     def truncate(self, turn: int, heard: Heard) -> None:
         raise RuntimeError("remembers everything")
 

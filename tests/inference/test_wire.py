@@ -15,6 +15,7 @@ CHUNKS: list[Chunk] = [
     Transcript(3, "count to three", final=True, complete=True),
     Speech(np.array([-32768, -1, 0, 1, 32767], dtype=np.int16), 22_050, "one "),
     Speech(np.zeros(0, dtype=np.int16), 24_000, "no sound"),
+    Speech(np.zeros(1, dtype=np.int16), 24_000, "the law", allow_interruptions=False),
     VoiceChanged(Voice("priya", "calm", 1.5, "te")),
 ]
 
@@ -25,6 +26,7 @@ def same(one: Chunk, other: Chunk) -> bool:
             one.samples.dtype == other.samples.dtype
             and np.array_equal(one.samples, other.samples)
             and (one.rate, one.text) == (other.rate, other.text)
+            and one.allow_interruptions == other.allow_interruptions
         )
     return one == other
 

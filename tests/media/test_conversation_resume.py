@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from media.conversation import CancelTurn, Notify
+from media.actions import CancelTurn, Notify
 from media.events import ReplyEnded, ReplyHeard, StateChanged
 from media.tones import apology
 from tests.media.script import ASK, OUT, Call, answering, asked, spell
@@ -154,7 +154,7 @@ def test_a_rewind_where_there_is_nothing_to_say_again(state: str, bring: Any) ->
     assert rewind(call, 60) == []
     assert call.state == state
     for _ in range(20):
-        sound = call.conversation.pull()
+        sound = call.conversation.pull(0.0)
         assert not sound[192:].any()  # but for the fade of what was interrupted
     assert call.drain() == []
 
@@ -174,7 +174,7 @@ def test_an_answer_that_comes_in_the_gap_waits() -> None:
 def test_only_what_the_far_end_played_was_heard_at_a_barge_in() -> None:
     call = answering()
     call.hear(40 * ".")
-    call.conversation.receive_played(call.conversation.sequence - 20)
+    call.conversation.receive_played(call.conversation.sequence - 20, call.now)
     call.actions.clear()
     call.hear(5 * "x")
     [cancel] = [a for a in call.actions if isinstance(a, CancelTurn)]
@@ -186,12 +186,12 @@ def test_only_what_the_far_end_played_was_heard_at_a_barge_in() -> None:
 
 def test_words_are_told_when_the_far_end_plays_them() -> None:
     call = answering()
-    call.conversation.receive_played(call.conversation.sequence - 10)
+    call.conversation.receive_played(call.conversation.sequence - 10, call.now)
     call.hear(9 * ".")
     assert call.told_heard() == ""
     call.hear(6 * ".")
     assert call.told_heard() == "w0 "
-    call.conversation.receive_played(call.conversation.sequence)
+    call.conversation.receive_played(call.conversation.sequence, call.now)
     call.hear(".")
     assert call.told_heard() == "w0 w1 w2 "
 
@@ -226,7 +226,7 @@ def test_whatever_happens_and_is_rewound(inputs: list[tuple[str, Any]]) -> None:
             case "interrupt":
                 call.conversation.interrupt()
             case "played":
-                call.conversation.receive_played(max(0, sequence))
+                call.conversation.receive_played(max(0, sequence), call.now)
             case "rewind":
                 before = call.state
                 call.conversation.rewind(max(0, sequence))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from media.conversation import Action, CancelTurn, Listen, Notify, StartTurn
+from media.actions import Action, CancelTurn, Listen, Notify, StartTurn
 from media.duplex import BACKLOG_SECONDS, PACE, RESTART_SECONDS, Duplex
 from media.events import Failure, ReplyText, UserTranscript
 from media.frames import AudioFrame, Samples, silence
@@ -44,15 +44,15 @@ def test_every_frame_is_listened_to() -> None:
 
 def test_what_the_engine_says_is_heard_and_its_words_told() -> None:
     duplex = opened()
-    assert not duplex.pull().any()
+    assert not duplex.pull(0.0).any()
     duplex.receive_speech(0, sound(5), RATE, "hello ", 0.0)
     duplex.receive_transcript(0, "hi", True)
     assert duplex.actions() == [
         Notify(ReplyText(0, "hello ")),
         Notify(UserTranscript(0, "hi", True)),
     ]
-    assert (duplex.pull() == 5).all()
-    assert not duplex.pull()[192:].any()
+    assert (duplex.pull(0.0) == 5).all()
+    assert not duplex.pull(0.0)[192:].any()
     assert duplex.underruns == 1
 
 
@@ -61,8 +61,8 @@ def test_a_backlog_is_dropped_and_not_played_late() -> None:
     for value in range(1, 31):
         duplex.receive_speech(0, sound(value), RATE, "", 0.0)
     frames = round(BACKLOG_SECONDS / 0.02)
-    assert [int(duplex.pull()[-1]) for _ in range(frames)] == list(range(31 - frames, 31))
-    assert not duplex.pull()[192:].any()
+    assert [int(duplex.pull(0.0)[-1]) for _ in range(frames)] == list(range(31 - frames, 31))
+    assert not duplex.pull(0.0)[192:].any()
 
 
 def test_a_frame_is_due_when_it_came() -> None:
@@ -72,7 +72,7 @@ def test_a_frame_is_due_when_it_came() -> None:
     for n, came in enumerate((1.0, 1.02, 1.055, 1.056)):
         duplex.receive_speech(0, sound(n + 1), RATE, "", came)
         assert duplex.due == came
-        assert (duplex.pull() == n + 1).all()
+        assert (duplex.pull(0.0) == n + 1).all()
         assert duplex.due is None
     assert duplex.underruns == 0
 
@@ -83,7 +83,7 @@ def test_half_a_frame_is_not_due() -> None:
     assert duplex.due is None
     duplex.receive_speech(0, sound(1, 0.01), RATE, "", 1.5)
     assert duplex.due == 1.5
-    assert (duplex.pull() == 1).all()
+    assert (duplex.pull(0.0) == 1).all()
 
 
 def test_a_long_piece_is_paced_a_little_faster_than_it_is_spoken() -> None:
@@ -92,7 +92,7 @@ def test_a_long_piece_is_paced_a_little_faster_than_it_is_spoken() -> None:
     due = []
     while (at := duplex.due) is not None:
         due.append(at)
-        duplex.pull()
+        duplex.pull(0.0)
     assert due == [pytest.approx(1.0 + n * 0.02 * PACE) for n in range(4)]
 
 
@@ -104,7 +104,7 @@ def test_a_piece_that_came_late_is_made_up_for() -> None:
         duplex.receive_speech(0, sound(1, 0.08), RATE, "", came)
         while (at := duplex.due) is not None:
             now = max(now, at)
-            duplex.pull()
+            duplex.pull(0.0)
         delays.append(now - came)
     assert delays[2:] == pytest.approx([delays[0]] * 5, abs=0.025)
     assert delays[-1] == pytest.approx(delays[0])
@@ -113,24 +113,24 @@ def test_a_piece_that_came_late_is_made_up_for() -> None:
 def test_what_is_thrown_away_is_not_due_but_its_fade_is() -> None:
     duplex = opened()
     duplex.receive_speech(0, sound(1000, 0.2), RATE, "", 1.0)
-    duplex.pull()
+    duplex.pull(0.0)
     duplex.interrupt()
     assert duplex.due == 0.0
-    duplex.pull()
+    duplex.pull(0.0)
     assert duplex.due is None
 
 
 def test_the_client_may_throw_away_what_waits() -> None:
     duplex = opened()
     duplex.receive_speech(0, sound(1000, 0.2), RATE, "", 0.0)
-    duplex.pull()
+    duplex.pull(0.0)
     duplex.interrupt()
-    tail = duplex.pull()
+    tail = duplex.pull(0.0)
     assert tail[0] > 0
     assert not tail[192:].any()
-    assert not duplex.pull().any()
+    assert not duplex.pull(0.0).any()
     duplex.receive_speech(0, sound(7), RATE, "", 0.0)
-    assert (duplex.pull() == 7).all()
+    assert (duplex.pull(0.0) == 7).all()
     assert duplex.actions() == []
 
 
@@ -150,7 +150,7 @@ def test_an_engine_that_ends_or_fails_is_started_again_a_second_later() -> None:
 def test_close_says_what_was_heard_and_then_nothing_more() -> None:
     duplex = opened()
     duplex.receive_speech(0, sound(1000, 0.5), RATE, "", 0.0)  # 0.3 s of it are too much
-    before = [duplex.pull() for _ in range(5)]
+    before = [duplex.pull(0.0) for _ in range(5)]
     duplex.close()
     assert duplex.actions() == [CancelTurn(0, 0.1, "")]
     duplex.close()
@@ -161,7 +161,7 @@ def test_close_says_what_was_heard_and_then_nothing_more() -> None:
     duplex.receive_speech(0, sound(9), RATE, "late", 0.0)
     duplex.handle_timeout(0.0)
     assert duplex.actions() == []
-    after = np.concatenate([duplex.pull() for _ in range(3)])
+    after = np.concatenate([duplex.pull(0.0) for _ in range(3)])
     assert not after[192:].any()
     steps = np.diff(np.concatenate([*before, after]).astype(int))
     assert np.abs(steps).max() < 10

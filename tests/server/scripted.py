@@ -24,10 +24,11 @@ from inference.protocol import (
     Voice,
     VoiceInfo,
 )
-from media.conversation import InterruptionSettings
 from media.endpointing import EndpointingSettings
 from media.events import Event, SessionResumed, SessionStarted, StateChanged
 from media.frames import AudioFrame, Samples, silence
+from media.interruption import InterruptionSettings
+from media.phrases import Phrases
 from media.vad import VadSettings
 from server.dialogue import TurnTaking
 from server.leg import Leg
@@ -41,7 +42,11 @@ TICK = 0.02
 TURNS = TurnTaking(
     VadSettings(detector="energy", onset=0.1, hangover=0.2, pre_roll=0.3),
     EndpointingSettings(min_delay=0.4, max_delay=1.2),
-    InterruptionSettings(enabled=True, min_duration=0.12),
+    # Levels in place of sounds have no echo to be found.
+    InterruptionSettings(
+        min_duration=0.12, echo_gate=False, duck=0.0, resume_false_interruption=False
+    ),
+    Phrases(),
 )
 INFO = EngineInfo(
     name="scripted",
@@ -112,6 +117,9 @@ class ScriptedSession:
         finally:
             self.running.discard(turn)
             self.ended.append((turn, round(asyncio.get_running_loop().time(), 6)))
+
+    async def say(self, turn: TurnId, text: str) -> AsyncIterator[Chunk]:
+        yield Speech(tone(1.0, 3000), OUTPUT_RATE, text)
 
     def truncate(self, turn: TurnId, heard: Heard) -> None:
         self.truncated.append((turn, Heard(round(heard.seconds, 6), heard.text)))

@@ -6,7 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -53,7 +53,9 @@ async def client(
 
 
 @asynccontextmanager
-async def caller() -> AsyncIterator[WebRtcCaller]:
+async def caller(
+    receive_event: Callable[[dict[str, Any]], None] = lambda event: None,
+) -> AsyncIterator[WebRtcCaller]:
     def pull() -> Samples:
         return silence(480)
 
@@ -61,7 +63,7 @@ async def caller() -> AsyncIterator[WebRtcCaller]:
         rate=24_000,
         pull=pull,
         receive=lambda samples: None,
-        receive_event=lambda event: None,
+        receive_event=receive_event,
         addresses=LOOPBACK,
     )
     try:
@@ -171,6 +173,33 @@ BAD_CANDIDATES: list[tuple[dict[str, Any], str]] = [
         "mid or the index",
     ),
 ]
+
+
+async def test_a_text_to_be_said_in_a_call() -> None:
+    events: list[dict[str, Any]] = []
+    async with client() as http, caller(events.append) as peer:
+        session = (await take_call(http, peer))["session_id"]
+        response = await http.post(f"/api/sessions/{session}/say", json={"text": "Goodbye."})
+        assert (response.status, await response.json()) == (200, {"status": "success"})
+        # This engine has no voice of its own, and the caller is told what became of it.
+        while not (failures := [event for event in events if event["type"] == "error"]):
+            await asyncio.sleep(0.01)
+        assert failures[0]["code"] == "engine_failed"
+        assert "cannot speak a given text" in failures[0]["message"]
+
+
+async def test_a_text_to_be_said_that_cannot_be() -> None:
+    async with client() as http:
+        for body, complaint in (
+            ({}, 'say needs "text"'),
+            ({"text": "a", "allow_interruptions": "no"}, "must be true or false"),
+        ):
+            response = await http.post("/api/sessions/9f/say", json=body)
+            status, code, message = await error(response)
+            assert (status, code) == (400, "bad_request")
+            assert complaint in message
+        response = await http.post("/api/sessions/9f/say", json={"text": "Hello?"})
+        assert (await error(response))[:2] == (404, "unknown_call")
 
 
 async def test_bad_requests_are_explained_hold_nothing_and_disturb_nobody() -> None:

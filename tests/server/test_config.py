@@ -26,7 +26,10 @@ def test_default_yaml_explains_every_key() -> None:
         assert " # " in line or line.endswith(">-"), f"{key} has no comment"
 
 
-@pytest.mark.parametrize("file", sorted((ROOT / "configs").rglob("*.yaml")), ids=lambda p: p.stem)
+PROFILES = sorted(set((ROOT / "configs").glob("*.yaml")) - {ROOT / "configs" / "words.yaml"})
+
+
+@pytest.mark.parametrize("file", PROFILES, ids=lambda p: p.stem)
 def test_every_profile_loads(file: Path) -> None:
     load(Config, file, {}, ())
 

@@ -7,6 +7,8 @@ from media.events import (
     Event,
     Failure,
     ReplyEnded,
+    ReplyPaused,
+    ReplyResumed,
     ReplyStarted,
     SessionResumed,
     SessionStarted,
@@ -48,6 +50,8 @@ def test_nothing_yet() -> None:
         "refused": {},
         "turns": 0,
         "interruptions": 0,
+        "pauses": 0,
+        "false_interruptions": 0,
         "failures": 0,
         "first_audio_ms": {"median": None, "p95": None},
     }
@@ -84,6 +88,16 @@ def test_an_answer_that_never_sounded_has_no_latency() -> None:
     room.emit(ReplyStarted(1))
     assert room.metrics.snapshot()["first_audio_ms"] == {"median": 500.0, "p95": 500.0}
     assert room.metrics.turns == 2
+
+
+def test_false_interruptions() -> None:
+    room = Room()
+    room.emit(ReplyPaused(1))
+    room.emit(ReplyResumed(1))
+    room.emit(ReplyPaused(1))
+    room.emit(ReplyEnded(1, "", "", 1.0, interrupted=True))
+    counted = room.metrics
+    assert (counted.pauses, counted.false_interruptions, counted.interruptions) == (2, 1, 1)
 
 
 def test_interruptions_and_failures() -> None:

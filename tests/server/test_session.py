@@ -36,7 +36,7 @@ from media.events import (
 )
 from media.tones import apology
 from server.session import OUTPUT_RATE, Session, SessionSettings
-from signaling.messages import HangUp, Interrupt, SetVoice
+from signaling.messages import HangUp, Interrupt, Say, SetVoice
 from signaling.transport import EVENT
 from tests.server.scripted import (
     INFO,
@@ -342,6 +342,21 @@ async def test_bad_message_and_hangup() -> None:
         await until(1.0)
         line.session.receive_message(HangUp())
         assert line.over == [1.0]
+
+
+async def test_a_notice_is_said_and_cannot_be_spoken_over() -> None:
+    async with Line() as line:
+        await until(1.0)
+        line.session.receive_message(Say("This call is recorded.", allow_interruptions=False))
+        line.speaks(1.2, 1.7)
+        await until(3.0)
+        assert line.sounding(3000) == pytest.approx([1.0 + 0.02 * n for n in range(50)])
+        ended = ReplyEnded(1, *2 * ("This call is recorded.",), 1.0, interrupted=False)
+        assert line.of(ReplyEnded) == [ended]
+        line.session.receive_message(Say("Goodbye."))
+        line.speaks(3.5, 5.0)
+        await until(4.5)
+        assert line.of(ReplyEnded)[1].interrupted
 
 
 async def test_closing_in_mid_answer_frees_everything() -> None:

@@ -1,0 +1,50 @@
+"""How far behind the loudspeaker is its echo? Generalised cross-correlation, phase transform.
+
+The phase transform (Knapp and Carter, 1976) makes every frequency count alike, so that the echo of
+speech is one sharp peak and another voice only adds to the floor under it.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from media.echo_reference import Wave
+
+HEARD_SECONDS = 0.5  # of the microphone that are looked at
+MAX_DELAY = 0.66  # seconds, from a pull to the frame with its echo
+SPAN = HEARD_SECONDS + MAX_DELAY
+FADE_SECONDS = 0.01
+LOWEST, HIGHEST = 250, 3750  # Hz
+LOOK_RATE = 8000  # Hz: the resolution of a delay
+
+
+@dataclass(frozen=True, slots=True)
+class Likeness:
+    """The delay at which the microphone is most like what was played; score: peak over floor."""
+
+    delay: float  # seconds
+    score: float
+
+
+def find_delay(heard: Wave, played: Wave, rate: int) -> Likeness:
+    """`heard` is the latest HEARD_SECONDS; `played`, of SPAN, ends with it."""
+    # Both end now: an edge in each would be alike too.
+    fade = round(FADE_SECONDS * rate)
+    heard = heard.copy()
+    heard[-fade:] *= np.linspace(1, 0, fade, dtype=np.float32)
+    size = round(SPAN * rate)
+    fine = round(SPAN * LOOK_RATE)
+    bins = slice(round(LOWEST * SPAN), round(HIGHEST * SPAN))
+    cross = np.conj(np.fft.rfft(heard, size)[bins]) * np.fft.rfft(played, size)[bins]
+    magnitude = np.abs(cross)
+    spectrum = np.zeros(fine // 2 + 1, dtype=np.complex64)
+    spectrum[bins] = cross / (magnitude + 1e-3 * magnitude.mean() + 1e-20)
+    correlation = np.fft.irfft(spectrum, fine)[: fine - round(HEARD_SECONDS * LOOK_RATE)]
+    best = int(np.argmax(correlation))
+    floor = float(np.sqrt(np.mean(np.square(correlation)))) + 1e-20
+    shift = 0.0
+    if 0 < best < len(correlation) - 1:
+        before, peak, after = correlation[best - 1 : best + 2].astype(float)
+        shift = 0.5 * (before - after) / (before - 2 * peak + after - 1e-12)
+    delay = MAX_DELAY - (best + float(np.clip(shift, -0.5, 0.5))) / LOOK_RATE
+    return Likeness(delay, float(correlation[best]) / floor)

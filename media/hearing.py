@@ -1,0 +1,93 @@
+"""What of the microphone's sound is the caller's voice, and not an echo or the background."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from media.echo_gate import EchoGate
+from media.frames import AudioFrame, Samples, frame_length, silence
+from media.levels import Background
+from media.resample import Resampler
+from media.vad import (
+    SILENT,
+    VAD_RATE,
+    Activity,
+    SpeechRun,
+    VadSettings,
+    VoiceDetector,
+    level,
+    make_detector,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A frame of the caller's, without the echo.
+
+    `samples` are those of it that the detector was given, at VAD_RATE; `decibels` is its level.
+    """
+
+    frame: AudioFrame
+    samples: Samples
+    decibels: float
+    activity: Activity
+
+
+class Hearing:
+    """One call's ear. `played` what goes out, `hear` what comes in.
+
+    `detector` may be given for tests; otherwise it is the one the settings name.
+    """
+
+    def __init__(
+        self,
+        settings: VadSettings,
+        *,
+        input_rate: int,
+        output_rate: int,
+        echo_gate: bool,
+        detector: VoiceDetector | None = None,
+    ) -> None:
+        self._settings = settings
+        self._gate = EchoGate(input_rate=input_rate, output_rate=output_rate)
+        self._gated = echo_gate
+        self._resampler = Resampler(input_rate, VAD_RATE, "LQ")
+        self._detector = detector or make_detector(settings)
+        self._pending = silence(0)
+        self._probability = 0.0
+        self._background = Background()
+        self._run = SpeechRun(settings)
+
+    def play(self, samples: Samples, sequence: int, now: float) -> None:
+        """This frame of the answer is on its way to the caller."""
+        if self._gated:
+            self._gate.play(samples, sequence, now)
+
+    def receive_played(self, sequence: int, now: float) -> None:
+        """The caller's side plays the frame of this number next."""
+        if self._gated:
+            self._gate.receive_played(sequence, now)
+
+    def receive(self, frame: AudioFrame, now: float, in_turn: bool) -> Heard:
+        """Take the next 20 ms; `in_turn` while the caller has the turn."""
+        if self._gated:
+            frame = AudioFrame(self._gate.receive(frame.samples, now), frame.rate)
+        decibels = level(frame.samples)
+        fresh = self._resampler.process(frame.samples)
+        self._detect(fresh)
+        stands_out = self._background.receive(decibels, frame.seconds, in_turn)
+        voice = decibels if stands_out else SILENT
+        activity = self._run.receive(self._probability, voice, frame.seconds)
+        return Heard(frame, fresh, decibels, activity)
+
+    def begin_anew(self) -> None:
+        """What was said until now is dealt with: only speech from now on counts."""
+        self._run = SpeechRun(self._settings)
+
+    def _detect(self, fresh: Samples) -> None:
+        pending = np.concatenate((self._pending, fresh))
+        window = frame_length(VAD_RATE)
+        while len(pending) >= window:
+            self._probability = self._detector.probability(pending[:window])
+            pending = pending[window:]
+        self._pending = pending

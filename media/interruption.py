@@ -1,0 +1,128 @@
+"""Does the caller want the floor? What is said over an answer, and what is to be made of it.
+
+Who speaks over an answer may want it to stop, or may only say "uh-huh"; or a door fell shut. In the
+first tenth of a second nobody can tell, and whoever waits until he can stops too late. So it is
+decided in steps, each of which can be taken back until the last:
+
+    WAIT    a sound: the answer is lowered, and goes on
+    HOLD    full-voiced speech of `min_duration`: the answer falls silent, but is kept
+    TAKE    the words ask for it, or it is too long for a "yes": the answer is over
+    IGNORE  a backchannel, or nothing followed: the answer goes on, from the word that was cut
+
+What speaks for a backchannel is its words, its length, and that it is said more softly than the
+caller usually speaks: a soft one lowers the answer and never holds it, so that there is no gap.
+"""
+
+import math
+from dataclasses import dataclass
+from enum import Enum
+
+from media.phrases import Phrases, count_words, has_stop, is_backchannel, normalize
+from media.vad import Activity
+
+SOFT = 6.0
+"""dB under the caller's usual level at which speech is soft."""
+
+SHORT = 0.3
+"""Seconds of full-voiced speech that are meant for somebody, where no words are to be had."""
+
+PAUSE = 0.1
+"""Seconds of silence after which a backchannel that was understood as one is over."""
+
+
+EPSILON = 1e-9
+"""Seconds, by which five times 0.02 may be under 0.1."""
+
+
+@dataclass(frozen=True)
+class InterruptionSettings:
+    """Configuration section `interruption`: what counts as the caller's barge-in. Seconds."""
+
+    enabled: bool = True
+    echo_gate: bool = True  # take the answer's own echo out of what the microphone hears
+    duck: float = 12.0  # dB by which the answer is lowered at the first sound of the caller's
+    min_duration: float = 0.1  # of speech over the answer that silence it
+    min_words: int = 0  # that it takes to end it, where the engine gives words; 0: length counts
+    backchannel_duration: float = 0.7  # longer speech is no backchannel
+    resume_false_interruption: bool = True  # False: what silences the answer ends it
+    false_interruption_timeout: float = 1.0  # of silence after which what was said was nothing
+    words: str = "configs/words.yaml"  # file of the words that do not interrupt, and that do
+
+
+class Verdict(Enum):
+    """What to do about it; see the top of the file."""
+
+    WAIT = "wait"
+    HOLD = "hold"
+    TAKE = "take"
+    IGNORE = "ignore"
+
+
+@dataclass(slots=True)
+class Overlap:
+    """What the caller has said over the answer so far, and the turn that it may become."""
+
+    turn: int = 0  # its number, once the engine listens to it
+    text: str = ""  # what the engine makes of it
+    words: tuple[str, ...] = ()  # the same, as `media.phrases` has words
+    complete: bool | None = None
+    silence: float = 0.0  # seconds since its last sound
+    over: bool = False  # its latest run of speech has ended
+    loudest: float = -math.inf  # dBFS
+    _before: float = 0.0  # seconds of speech, of the runs that are over
+    _run: float = 0.0  # and of the latest
+
+    @property
+    def speech(self) -> float:
+        """Seconds of it."""
+        return self._before + self._run
+
+    def follow(self, activity: Activity, decibels: float) -> None:
+        """Hear the caller's next frame, of this level in dBFS."""
+        run = activity.speech + activity.attack
+        if run < self._run:
+            self._before += self._run
+        self._run = run
+        self.silence = activity.silence
+        self.over = not activity.speech
+        if not activity.silence:
+            self.loudest = max(self.loudest, decibels)
+
+    def understand(self, text: str, complete: bool | None) -> None:
+        """These are its words so far, says the engine."""
+        self.text, self.words, self.complete = text, normalize(text), complete
+
+
+def judge(
+    said: Overlap,
+    settings: InterruptionSettings,
+    phrases: Phrases,
+    usual: float | None,
+    worded: bool,
+) -> Verdict:
+    """What is to be made of what was said over the answer so far.
+
+    `usual` is how loud the caller is in his turns, in dBFS, None before the first; `worded`
+    whether this engine gives words while it listens.
+    """
+    if has_stop(said.words, phrases):
+        return Verdict.TAKE
+    if count_words(said.words, phrases) >= max(1, settings.min_words):
+        return Verdict.TAKE
+    if said.speech < settings.min_duration - EPSILON:
+        return Verdict.IGNORE if said.over else Verdict.WAIT
+    if not settings.resume_false_interruption:
+        return Verdict.TAKE
+    backchannel = is_backchannel(said.words, phrases)
+    longest = settings.backchannel_duration * (2 if backchannel else 1)
+    if said.speech >= longest - EPSILON and not (settings.min_words and worded):
+        return Verdict.TAKE
+    if backchannel and said.silence >= PAUSE - EPSILON:
+        return Verdict.IGNORE
+    if usual is not None and said.loudest < usual - SOFT:
+        return Verdict.IGNORE if said.over else Verdict.WAIT
+    if not worded and said.over and said.speech >= SHORT - EPSILON:
+        return Verdict.TAKE
+    if said.silence >= settings.false_interruption_timeout - EPSILON:
+        return Verdict.IGNORE
+    return Verdict.HOLD

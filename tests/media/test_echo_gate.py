@@ -1,0 +1,242 @@
+"""media.echo_gate: the bot's voice goes, the caller's stays, and a clean line is not touched."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+import soxr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bench.bargein.acoustics import EchoPath, EchoRoom
+from media.echo_gate import EchoGate
+from media.frames import Samples, silence
+from tests.media.conftest import synthesize
+
+OUT = 24_000
+ANSWER = (
+    "Once upon a time there was a small village at the foot of a mountain. "
+    "The people there kept bees and sold honey at the market every week."
+)
+REQUEST = "Wait a moment, what time is it?"
+
+
+def decibels(samples: Samples) -> float:
+    power = np.mean(np.square(samples, dtype=np.float64)) / 32768**2
+    return float(10 * np.log10(power + 1e-12))
+
+
+def at_level(samples: Samples, level: float) -> Samples:
+    """With its loud parts at so many dBFS."""
+    wide = samples.astype(np.float64)
+    loud = wide[np.abs(wide) > np.abs(wide).max() / 20]
+    scaled = wide / np.sqrt(np.mean(loud**2)) * 32768 * 10 ** (level / 20)
+    return np.asarray(scaled.clip(-32768, 32767), dtype=np.int16)
+
+
+@pytest.fixture(scope="module")
+def answer() -> Samples:
+    samples, rate = synthesize(ANSWER)
+    return at_level(soxr.resample(samples, rate, OUT), -20)
+
+
+@pytest.fixture(scope="module")
+def request_() -> Samples:
+    samples, rate = synthesize(REQUEST)
+    return at_level(soxr.resample(samples, rate, OUT), -20)
+
+
+@dataclass
+class Line:
+    """A call on a clock of its own: answers are played into a room, the caller speaks in it."""
+
+    rate: int = 16_000
+    path: EchoPath | None = field(default_factory=lambda: EchoPath(delay=0.15))
+    network: float = 0.04  # seconds each way
+    noise: float = -75.0  # dBFS
+    drift: float = 0.0
+    jitter: float = 0.004
+    shifts: dict[int, int] = field(default_factory=dict)  # frame: to so many frames of more delay
+
+    def run(
+        self, played: Samples, spoken: Samples | None = None, gate: EchoGate | None = None
+    ) -> tuple[Samples, Samples, EchoGate]:
+        """What the microphone heard, and what of it came through."""
+        generator = np.random.default_rng(1)
+        gate = gate or EchoGate(input_rate=self.rate, output_rate=OUT)
+        frames = played[: len(played) // 480 * 480].reshape(-1, 480)
+        room = EchoRoom(self.path, OUT, 3) if self.path else None
+        heard = np.zeros(len(frames) * 480)
+        if room:
+            echo = room.process(self._shifted(frames).reshape(-1)).astype(np.float64)
+            if self.drift:
+                at = np.arange(len(echo)) * (1 + self.drift)
+                echo = np.interp(at, np.arange(len(echo)), echo)
+            heard += echo
+        if spoken is not None:
+            heard[: len(spoken)] += spoken[: len(heard)]
+        heard += generator.normal(0, 32768 * 10 ** (self.noise / 20), len(heard))
+        microphone = soxr.resample(heard.clip(-32768, 32767), OUT, self.rate).astype(np.int16)
+        pieces = microphone.reshape(len(frames), -1)
+        out = []
+        for number, (frame, piece) in enumerate(zip(frames, pieces, strict=True)):
+            now = 100 + number * 0.02
+            if frames[max(0, number - 15) : number + 1].any():  # as the playout trails off
+                gate.play(frame, number, now + float(generator.uniform(0, 0.002)))
+            arrived = now + 0.02 + self.network + float(generator.uniform(0, self.jitter))
+            out.append(gate.receive(piece, arrived - self.network))
+        return microphone, np.concatenate(out), gate
+
+    def _shifted(self, frames: Samples) -> Samples:
+        shift, out = 0, np.zeros_like(frames)
+        for number in range(len(frames)):
+            shift = self.shifts.get(number, shift)
+            if number >= shift:
+                out[number] = frames[number - shift]
+        return out
+
+
+def after(samples: Samples, seconds: float, rate: int = 16_000) -> Samples:
+    return samples[round(seconds * rate) :]
+
+
+@pytest.mark.parametrize("rate", [8_000, 16_000, 24_000, 48_000])
+def test_echo_goes(answer: Samples, rate: int) -> None:
+    heard, out, gate = Line(rate=rate).run(answer)
+    assert len(out) == len(heard)
+    assert decibels(after(out, 1.5, rate)) < decibels(after(heard, 1.5, rate)) - 30
+    assert gate.path is not None
+    assert gate.path.delay == pytest.approx(0.15, abs=0.01)
+    assert gate.path.coupling == pytest.approx(-10, abs=6)
+    assert gate.path.reduction > 3
+
+
+@pytest.mark.parametrize("delay", [0.02, 0.25, 0.4, 0.55])
+def test_every_delay(answer: Samples, delay: float) -> None:
+    heard, out, gate = Line(path=EchoPath(delay=delay)).run(answer)
+    assert gate.path is not None
+    assert gate.path.delay == pytest.approx(delay, abs=0.01)
+    assert decibels(after(out, 1.5)) < decibels(after(heard, 1.5)) - 25
+
+
+@pytest.mark.parametrize("coupling", [0, -20, -30])
+def test_every_coupling(answer: Samples, coupling: float) -> None:
+    heard, out, _ = Line(path=EchoPath(coupling=coupling)).run(answer)
+    assert decibels(after(out, 1.5)) < decibels(after(heard, 1.5)) - 20
+
+
+def test_little_of_the_first_second_gets_through(answer: Samples) -> None:
+    heard, out, _ = Line().run(answer)
+    loud = np.abs(heard.reshape(-1, 320)).max(axis=1) > 1000
+    through = np.abs(out.reshape(-1, 320)).max(axis=1) > 300
+    assert loud[:75].sum() > 30
+    assert (loud & through)[:75].sum() <= 3
+
+
+def test_no_echo_is_bit_equal(answer: Samples, request_: Samples) -> None:
+    spoken = np.concatenate((silence(3 * OUT), request_))
+    heard, out, gate = Line(path=None).run(answer, spoken)
+    assert np.array_equal(heard, out)
+    assert gate.path is None
+
+
+def test_nothing_played_is_bit_equal(request_: Samples) -> None:
+    heard, out, _ = Line().run(silence(len(request_)), request_)
+    assert np.array_equal(heard, out)
+
+
+def test_between_answers_the_caller_is_bit_equal(answer: Samples, request_: Samples) -> None:
+    spoken = np.concatenate((silence(len(answer) + OUT), request_))
+    played = np.concatenate((answer, silence(OUT + len(request_))))
+    heard, out, gate = Line().run(played, spoken)
+    assert gate.path is not None
+    begin = len(answer) / OUT + 1
+    assert np.array_equal(after(heard, begin), after(out, begin))
+
+
+def test_caller_from_the_first_moment_of_a_clean_line(answer: Samples, request_: Samples) -> None:
+    heard, out, _ = Line(path=None).run(answer, request_)
+    # What could be an echo is held back, until it is found to be none.
+    assert np.array_equal(after(heard, 0.6), after(out, 0.6))
+
+
+@pytest.mark.parametrize("relative", [0, -6])
+def test_never_deaf(answer: Samples, request_: Samples, relative: float) -> None:
+    begin = 3.0
+    caller = at_level(request_, -30 + relative)
+    spoken = np.concatenate((silence(round(begin * OUT)), caller))
+    _, out, _ = Line().run(answer, spoken)
+    said = soxr.resample(caller, OUT, 16_000).reshape(-1)
+    through = after(out, begin)[: len(said)]
+    voice = np.abs(said[: len(through) // 320 * 320].reshape(-1, 320)).max(axis=1)
+    heard = np.abs(through[: len(through) // 320 * 320].reshape(-1, 320)).max(axis=1)
+    loud = voice > voice.max() / 4
+    assert (heard[loud] > 100).mean() > (0.5 if relative == 0 else 0.4)
+    # and it is the caller's voice that comes, not the bot's
+    likeness = np.corrcoef(said[: len(through)], through[: len(said)])[0, 1]
+    assert likeness > (0.6 if relative == 0 else 0.45)
+
+
+def test_a_jump_of_the_delay(answer: Samples) -> None:
+    heard, out, gate = Line(shifts={150: 4}).run(answer)
+    assert gate.path is not None
+    assert gate.path.delay == pytest.approx(0.23, abs=0.01)
+    moved = slice(round(3.1 * 16_000), None)
+    assert decibels(out[moved]) < decibels(heard[moved]) - 10
+    assert decibels(after(out, 4.2)) < decibels(after(heard, 4.2)) - 25
+
+
+@pytest.mark.parametrize("drift", [-1e-4, 1e-4])
+def test_clocks_that_drift_apart(answer: Samples, drift: float) -> None:
+    heard, out, _ = Line(drift=drift).run(np.concatenate((answer, answer)))
+    assert decibels(after(out, 1.5)) < decibels(after(heard, 1.5)) - 25
+
+
+def test_an_overdriven_loudspeaker_in_noise(answer: Samples) -> None:
+    line = Line(path=EchoPath(nonlinearity=0.7, reverberation=0.3), noise=-48)
+    heard, out, _ = line.run(answer)
+    assert decibels(after(out, 1.5)) < decibels(after(heard, 1.5)) - 15
+
+
+def test_the_next_answer_is_known_at_once(answer: Samples) -> None:
+    line, gap = Line(), silence(2 * OUT)
+    heard, out, _ = line.run(np.concatenate((answer, gap, answer)))
+    second = slice(round((len(answer) / OUT + 2) * 16_000), None)
+    assert decibels(out[second]) < decibels(heard[second]) - 25
+
+
+def test_frames_of_any_length(answer: Samples) -> None:
+    gate = EchoGate(input_rate=16_000, output_rate=OUT)
+    assert len(gate.receive(silence(0), 1.0)) == 0
+    for number in range(100):
+        gate.play(answer[number * 480 : (number + 1) * 480], number, 1 + number * 0.02)
+        for length in (1, 160, 320, 479):
+            assert len(gate.receive(silence(length), 1 + number * 0.02)) == length
+
+
+times = st.floats() | st.floats(0, 10)
+pcm = st.sampled_from([0, 1, -32768, 32767]) | st.integers(-32768, 32767)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.tuples(st.booleans(), times, pcm, st.integers(0, 2**32 - 1)), max_size=60),
+    st.sampled_from([8_000, 16_000, 48_000]),
+)
+def test_any_frames_at_any_time(steps: list[tuple[bool, float, int, int]], rate: int) -> None:
+    gate = EchoGate(input_rate=rate, output_rate=OUT)
+    for sequence, (play, now, peak, seed) in enumerate(steps):
+        length = 480 if play else rate // 50
+        noise = np.random.default_rng(seed).uniform(-1, 1, length)
+        frame = np.full(length, peak, np.int16) if seed % 2 else (noise * peak).astype(np.int16)
+        if play:
+            gate.play(frame, sequence, now)
+            gate.receive_played(sequence, now)
+        else:
+            out = gate.receive(frame, now)
+            assert out.dtype == np.int16
+            assert out.shape == frame.shape
+        assert (
+            gate.path is None
+            or np.isfinite((gate.path.delay, gate.path.coupling, gate.path.reduction)).all()
+        )
