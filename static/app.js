@@ -22,6 +22,7 @@ const STATES = {
   endpointing: "A pause …",
   thinking: "Thinking",
   speaking: "Vaani is speaking",
+  held: "Vaani is speaking", // the captions tell of the pause: a word here would only flicker
   reconnecting: "Reconnecting …",
 };
 
@@ -169,7 +170,7 @@ function setState(next) {
   document.body.dataset.phase = phase;
   document.body.dataset.state = next;
   muggu.state = next;
-  $("interrupt").disabled = next !== "speaking" && next !== "thinking";
+  $("interrupt").disabled = !["thinking", "speaking", "held"].includes(next);
   $("call-label").textContent = { idle: "Call", connecting: "Cancel", live: "Hang up" }[phase];
   if (next === "idle") $("state").textContent = "Press to call, then simply talk";
   else if (next === "connecting") $("state").textContent = "Connecting …";

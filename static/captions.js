@@ -4,7 +4,8 @@
 const REDRAW_MS = 40; // an engine may tell a story at once, its words in hundreds of messages
 
 export class Captions {
-  /** Turns in order: {turn, user: {text, final}, reply: {text, heard, ended, interrupted}}. */
+  /** Turns in order: {turn, user: {text, final},
+      reply: {text, heard, paused, ended, interrupted}}. */
   turns = [];
   #list;
   #announce;
@@ -72,16 +73,24 @@ export class Captions {
       this.#entry(turn, "reply").classList.add("pending");
     },
     "reply.text": (turn, { text }) => {
-      turn.reply ??= { text: "", heard: "", ended: false, interrupted: false };
-      turn.reply.text += text;
+      reply(turn).text += text;
     },
     // The engine is ahead of its voice: what is still to be spoken waits in a lighter shade.
     "reply.heard": (turn, { text }) => {
       if (turn.reply) turn.reply.heard += text;
     },
+    // Told on the screen only: most pauses are over before a screen reader could say so.
+    "reply.paused": (turn) => {
+      reply(turn).paused = true;
+      this.#showReply(turn);
+    },
+    "reply.resumed": (turn) => {
+      reply(turn).paused = false;
+      this.#showReply(turn);
+    },
     "reply.ended": (turn, { text, heard, interrupted }) => {
       this.#settleUser(turn);
-      turn.reply = { text, heard, ended: true, interrupted };
+      turn.reply = { text, heard, paused: false, ended: true, interrupted };
       this.#grown.delete(turn);
       if (!text) return this.#entry(turn, "reply").remove();
       this.#showReply(turn);
@@ -91,9 +100,10 @@ export class Captions {
 
   #showReply(turn) {
     if (!turn.reply) return;
-    const { text, heard, ended, interrupted } = turn.reply;
+    const { text, heard, paused, ended, interrupted } = turn.reply;
     const entry = this.#entry(turn, "reply");
-    entry.classList.remove("pending");
+    entry.classList.toggle("pending", !text);
+    entry.classList.toggle("paused", paused);
     entry.classList.toggle("interrupted", interrupted);
     const rest = text.slice(heard.length);
     words(entry).replaceChildren(heard);
@@ -128,6 +138,11 @@ export class Captions {
     entry?.classList.remove("pending");
     if (entry && !turn.user?.text) entry.remove();
   }
+}
+
+function reply(turn) {
+  turn.reply ??= { text: "", heard: "", paused: false, ended: false, interrupted: false };
+  return turn.reply;
 }
 
 function words(entry) {
