@@ -9,7 +9,7 @@ import asyncio
 import math
 from bisect import bisect_left, bisect_right
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -17,7 +17,7 @@ import numpy as np
 
 from bench.audio import AUDIBLE, WINDOW_SECONDS, loudness
 from bench.dial import CallFailed as CallFailed
-from bench.dial import addresses, offer_line, stream_line
+from bench.dial import StreamPeer, addresses, offer_line, stream_line
 from bench.relay import Relay
 from media.frames import FRAME_SECONDS, Samples, frame_length, silence
 from signaling.caller import WebRtcCaller
@@ -37,6 +37,8 @@ class Mouth:
         self._began: float | None = None
         self.quiet = asyncio.Event()
         self.quiet.set()
+        self.mix: Callable[[Samples], Samples] = lambda spoken: spoken
+        """What the microphone hears when this is spoken, 20 ms: also what else is in the room."""
 
     def say(self, samples: Samples) -> None:
         """Begin to say this now."""
@@ -53,6 +55,9 @@ class Mouth:
         return self._began
 
     def pull(self) -> Samples:
+        return self.mix(self._next())
+
+    def _next(self) -> Samples:
         if not self._frames:
             self.quiet.set()
             return silence(frame_length(RATE))
@@ -92,6 +97,17 @@ class Ear:
         end = self._audible[index - 1] + WINDOW_SECONDS if index else since
         return end if end > since else None
 
+    def between(self, begin: float, end: float) -> Samples:
+        """What was heard from `begin` to `end`, in loop time."""
+        out = silence(round((end - begin) * RATE))
+        for start, samples in reversed(self._frames):
+            at = round((start - begin) * RATE)
+            if at + len(samples) <= 0:
+                break
+            if at < len(out):
+                out[max(0, at) : at + len(samples)] = samples[max(0, -at) : len(out) - at]
+        return out
+
     def recording(self) -> Samples:
         """All that was heard, as a recording that begins with the call."""
         length = round((self._end - self.began) * RATE) + 1
@@ -105,7 +121,12 @@ class Ear:
 class Caller:
     """A call that is up: `mouth`, `ear`, and the `events` so far, with the time each came."""
 
-    def __init__(self, url: str, transport: str = "webrtc") -> None:
+    def __init__(
+        self,
+        url: str,
+        transport: str = "webrtc",
+        make_peer: "Callable[[Caller], StreamPeer] | None" = None,
+    ) -> None:
         self.url = url.rstrip("/")
         self.mouth = Mouth()
         self.ear = Ear()
@@ -113,20 +134,22 @@ class Caller:
         self.setup_seconds = 0.0
         self._loop = asyncio.get_running_loop()
         self._changed = asyncio.Event()
-        self.peer: WebRtcCaller | StreamCaller = (
-            WebRtcCaller(
+        self.peer: WebRtcCaller | StreamPeer = (
+            make_peer(self)
+            if make_peer
+            else WebRtcCaller(
                 rate=RATE,
                 pull=self.mouth.pull,
-                receive=self._hear,
-                receive_event=self._receive_event,
+                receive=self.hear,
+                receive_event=self.receive_event,
                 addresses=addresses(self.url),
             )
             if transport == "webrtc"
             else StreamCaller(
                 rate=RATE,
                 pull=self.mouth.pull,
-                receive=self._hear,
-                receive_event=self._receive_event,
+                receive=self.hear,
+                receive_event=self.receive_event,
             )
         )
 
@@ -154,11 +177,13 @@ class Caller:
                 pass
         return result
 
-    def _hear(self, samples: Samples) -> None:
+    def hear(self, samples: Samples) -> None:
+        """The peer's: 20 ms of the answer came."""
         self.ear.receive(samples)
         self._changed.set()
 
-    def _receive_event(self, event: dict[str, Any]) -> None:
+    def receive_event(self, event: dict[str, Any]) -> None:
+        """The peer's: the server said this."""
         self.events.append((self._loop.time(), event))
         self._changed.set()
 
