@@ -16,9 +16,9 @@ MARGIN = 7.0
 SMOOTHING = 0.25
 """The share of a new frame in the level that is compared.
 
-The talk of many goes up and down from frame to frame as much as the caller is nearer. Frame by frame
-somebody among six voices 10 dB under the caller's seemed to speak up 15 times a minute; over some
-frames together nobody did. In a quiet place the caller's own words are found as soon.
+The talk of many goes up and down from frame to frame by as much as the caller is nearer. Frame by
+frame somebody among six voices, 10 dB under the caller's, seemed to speak up 15 times a minute; over
+some frames together nobody did. In a quiet place the caller's own words are found as soon.
 """
 
 RISE, FALL = 12.0, 24.0
