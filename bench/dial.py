@@ -77,7 +77,8 @@ async def offer_line(url: str, peer: OfferPeer, relay: Relay | None = None) -> A
             if pc_id:
                 # The server may be gone, or know no such request; then there is nothing to free.
                 with suppress(aiohttp.ClientError, TimeoutError):
-                    await http.delete(f"{offer_url(url)}/{pc_id}")
+                    async with http.delete(f"{offer_url(url)}/{pc_id}"):
+                        pass
 
 
 @asynccontextmanager

@@ -17,6 +17,7 @@ FIRST_DOUBT = 1.0  # variance of the first coefficients, relative to the couplin
 PROFILE = np.array([0.4, 1, 0.4, 0.2, 0.1, 0.06, 0.04, 0.03, 0.02, 0.02, 0.02, 0.02], np.float32)
 NOISE_SMOOTHING = 0.6
 SMALLEST = 1e-9
+AT_ONCE = 2  # partitions
 
 
 class EchoCanceller:
@@ -33,6 +34,7 @@ class EchoCanceller:
     def reset(self, coupling: float) -> None:
         """Forget the room; the echo's power is about `coupling` of what is played."""
         self._weights: Spectra = np.zeros_like(self.played)
+        self._turn = 0  # the partition whose response is constrained next
         profile = np.float32(FIRST_DOUBT * coupling) * PROFILE[: len(self.played), None]
         self._doubt = np.repeat(profile, self._length + 1, axis=1)
         self._noise = np.zeros(self._length + 1, dtype=np.float32)
@@ -52,7 +54,7 @@ class EchoCanceller:
 
     def predict(self) -> Wave:
         """The echo in the microphone's next frame."""
-        spectrum = np.einsum("pf,pf->f", self.played, self._weights)
+        spectrum = (self.played * self._weights).sum(axis=0)
         return np.asarray(np.fft.irfft(spectrum)[self._length :], dtype=np.float32)
 
     def adapt(self, residual: Wave, caution: float) -> None:
@@ -61,10 +63,20 @@ class EchoCanceller:
         error = np.fft.rfft(self._padded)
         power = error.real**2 + error.imag**2
         self._noise += (1 - NOISE_SMOOTHING) * (power - self._noise)
-        known = np.einsum("pf,pf->f", self.powers, self._doubt)
-        step = self._doubt / (known + np.float32(caution) * self._noise + np.float32(SMALLEST))
-        change = np.fft.irfft(step * np.conj(self.played) * error)
-        change[:, self._length :] = 0
-        self._weights += np.fft.rfft(change)
-        self._doubt *= np.float32(TRANSITION**2) * (1 - 0.5 * step * self.powers)
-        self._doubt += np.float32(1 - TRANSITION**2) * (np.abs(self._weights) ** 2 + 1e-5)
+        trusted = self.powers * self._doubt
+        other = np.float32(caution) * self._noise + np.float32(SMALLEST)
+        step = self._doubt / (trusted.sum(axis=0) + other)
+        self._weights += step * np.conj(self.played) * error
+        self._constrain()
+        self._doubt *= np.float32(TRANSITION**2) * (1 - np.float32(0.5) * step * self.powers)
+        weights = self._weights
+        strength = weights.real**2 + weights.imag**2
+        self._doubt += np.float32(1 - TRANSITION**2) * (strength + np.float32(1e-5))
+
+    def _constrain(self) -> None:
+        """No response is longer than a frame. In turn: all at once would cost four times more."""
+        turn = slice(self._turn, self._turn + AT_ONCE)
+        self._turn = (self._turn + AT_ONCE) % len(self._weights)
+        response = np.fft.irfft(self._weights[turn])
+        response[:, self._length :] = 0
+        self._weights[turn] = np.fft.rfft(response)

@@ -41,10 +41,10 @@ def find_delay(heard: Wave, played: Wave, rate: int) -> Likeness:
     spectrum[bins] = cross / (magnitude + 1e-3 * magnitude.mean() + 1e-20)
     correlation = np.fft.irfft(spectrum, fine)[: fine - round(HEARD_SECONDS * LOOK_RATE)]
     best = int(np.argmax(correlation))
+    if not 0 < best < len(correlation) - 1:  # no peak: it goes on beyond
+        return Likeness(MAX_DELAY - best / LOOK_RATE, 0.0)
     floor = float(np.sqrt(np.mean(np.square(correlation)))) + 1e-20
-    shift = 0.0
-    if 0 < best < len(correlation) - 1:
-        before, peak, after = correlation[best - 1 : best + 2].astype(float)
-        shift = 0.5 * (before - after) / (before - 2 * peak + after - 1e-12)
+    before, peak, after = correlation[best - 1 : best + 2].astype(float)
+    shift = 0.5 * (before - after) / (before - 2 * peak + after - 1e-12)
     delay = MAX_DELAY - (best + float(np.clip(shift, -0.5, 0.5))) / LOOK_RATE
     return Likeness(delay, float(correlation[best]) / floor)

@@ -2,8 +2,9 @@
 
 While nothing is known of an echo, a frame passes as it is, unless it could be one: then it is held
 back until correlation has decided, within a quarter of a second. Once the line's echo is known its
-linear part is predicted and subtracted, and what may be left of it is suppressed; a frame in which
-there is no more than that is silent, one with a caller in it keeps the caller's bands.
+linear part is predicted and subtracted, and what may be left of it is suppressed; of a frame in
+which there is no more than that the line's noise is left, one with a caller in it keeps the
+caller's bands.
 """
 
 import math
@@ -23,7 +24,7 @@ from media.echo_residual import (
     gain_filter,
     interpolation_matrix,
 )
-from media.frames import Samples, frame_length
+from media.frames import FRAME_SECONDS, Samples, frame_length
 
 PARTITIONS = 8  # frames of the room that are modelled
 LEAD = 0.02  # seconds of them before the delay that was found: an answer's delay may be shorter
@@ -34,11 +35,14 @@ SOUND = 1e-6  # mean square of what can be heard
 
 CERTAIN = 15.0  # score of a delay that is none by chance
 CHANCE = 6.0  # what of a score is often by chance; the rest adds up while looks agree
+CHANCE_NEARBY = 5.0  # ... within NEARBY of the delay that was known
+NEARBY = 0.1  # seconds
 ENOUGH, ENOUGH_AGAIN = 14.0, 8.0  # ... to be certain for the first time, and of a change
 SAME = 0.004  # seconds between delays that the filter makes up for
 LOOK_FRAMES = 3  # between two correlations while something has to be decided
 WATCH_FRAMES = 40  # ... while all seems to be well
-DECIDE_FRAMES = 12  # of sound without an echo in it: it is the caller's
+DECIDE_FRAMES = 12  # of sound without an echo in it: it may be the caller's
+SETTLED_FRAMES = 75  # ... and it is, so that there is no haste to look again
 QUIET = 1e-4  # mic to played, in power: so quiet is no echo to speak of
 HIGHEST_COUPLING = 4.0  # of powers
 LOUD = 0.04  # peak of what is played that an echo would be heard of
@@ -46,12 +50,12 @@ QUIET_FRAMES = 20  # without an echo of what was played: there is none
 LOUDER = 4.0  # power over the noise that is a sound
 
 WITHOUT, DURING_SPEECH = 0.7, 2.0  # how much of the residual is taken for somebody else's
-DOUBT_FRAMES = 22  # after which it is the caller who speaks, not an echo from elsewhere
+DOUBT_FRAMES = 60  # after which it is the caller who speaks, not an echo from elsewhere
 MOVED_FRAMES = 8  # after which the new delay may be doubted
 ASSURED_FRAMES = 25  # after which there may be a doubt again
 UNLIKE = 0.35  # share of the agreement to be expected of a prediction that is right
 SURPRISE = 0.5  # ... under which an opening waits for another frame
-ALIKE = 0.65  # ... and from which it is
+ALIKE = 0.78  # ... and from which it is
 
 MOST_NEWS = 12.0  # of a band, in nepers
 OLD_NEWS = 0.3  # of a frame: so much there always is
@@ -60,6 +64,10 @@ MOST_EVIDENCE = 4.0
 OPEN_AT, KEEP_AT = 2.0, 0.7  # evidence at which the gate opens, and down to which it stays so
 HANG_FRAMES = 6  # that a caller's voice may fade for
 FLOOR = 0.1  # gain of a band that is all echo, in a caller's frame
+
+
+# Noise of power 1, to be taken from.
+HUSH: Wave = np.random.default_rng(1).standard_normal(50_000).astype(np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +94,7 @@ class EchoGate:
         silence = SILENCE * float(self._window @ self._window) * self._matrix.sum(axis=0)
         self._residual = ResidualModel(silence)
         self._heard: Wave = np.zeros(round(HEARD_SECONDS * input_rate), dtype=np.float32)
+        self._spectra = np.zeros((3, self._length + 1), dtype=np.float32)
         self._two: Wave = np.zeros((2, 2 * self._length), dtype=np.float32)  # residual, prediction
         self._delay: int | None = None  # samples
         self._loaded = -1  # where the canceller's history ends
@@ -102,9 +111,10 @@ class EchoGate:
         self._support = 0.0  # for it
         self._likely = 0.0  # seconds: the delay of the last look, certain or not
         self._noise = -1.0  # power of the microphone's; not known yet
+        self._hushed = 0
         self._unexplained = 0
         self._since_look = 0
-        self._quiet = 0
+        self._quiet = np.zeros(round(MAX_DELAY / FRAME_SECONDS), dtype=np.int64)  # frames, by delay
         self._hang = 0
         self._surprised = False
         self._evidence = 0.0  # of a caller
@@ -162,27 +172,40 @@ class EchoGate:
 
     def _decide(self, samples: Samples, power: float, position: int) -> Samples:
         """No echo is known: is this one?"""
-        oldest = position - round(MAX_DELAY * self._rate)
-        peak = self._reference.peak(oldest, position + self._length)
-        loudest = peak * peak / 8
-        if loudest < SOUND:
-            return samples
-        # Had it been loud all the while, an echo of any delay would be heard.
-        everywhere = self._reference.peak(oldest, oldest + 4 * self._length) > LOUD
         self._since_look += 1
-        if power < max(self._noise * LOUDER, loudest * QUIET):
-            self._quiet += everywhere
+        quiet = power < self._noise * LOUDER
+        silent = self._quiet.min() >= QUIET_FRAMES  # so far nothing had an echo
+        if not (quiet and silent):
+            oldest = position - round(MAX_DELAY * self._rate)
+            peak = self._reference.peak(oldest, position + self._length)
+            loudest = peak * peak / 8
+            if loudest < SOUND:
+                return samples
+            quiet = quiet or power < loudest * QUIET
+            if quiet and not silent:  # what was loud has no echo of these delays
+                self._quiet += self._reference.peaks(oldest, len(self._quiet)) > LOUD
+        if quiet:
             self._unexplained = max(0, self._unexplained - 1)
             return samples
         self._unexplained += 1
-        cleared = self._quiet >= QUIET_FRAMES or self._unexplained > DECIDE_FRAMES
-        if self._since_look >= (WATCH_FRAMES if cleared else LOOK_FRAMES) and (
+        settled = silent or self._unexplained > SETTLED_FRAMES
+        cleared = settled or self._unexplained > DECIDE_FRAMES
+        if self._since_look >= (WATCH_FRAMES if settled else LOOK_FRAMES) and (
             self._unexplained >= LOOK_FRAMES
         ):
             self._look()
             if self._delay is not None:
-                return np.zeros_like(samples)
-        return samples if cleared else np.zeros_like(samples)
+                return self._hush()
+        return samples if cleared else self._hush()
+
+    def _hush(self) -> Samples:
+        """The line's noise, and nothing else.
+
+        After digital silence a detector is slow to find speech, and everything is loud.
+        """
+        self._hushed = (self._hushed + self._length) % (len(HUSH) - self._length)
+        noise = HUSH[self._hushed : self._hushed + self._length]
+        return (noise * np.float32(32768 * math.sqrt(max(0.0, self._noise)))).astype(np.int16)
 
     def _look(self) -> None:
         """Search for the delay, and take what is certain."""
@@ -197,18 +220,20 @@ class EchoGate:
         likeness = find_delay(heard, reference.window(end - length, length), self._rate)
         again = abs(likeness.delay - self._likely) < SAME
         self._likely = likeness.delay
-        self._support = (self._support if again else 0.0) + max(0.0, likeness.score - CHANCE)
+        near = self._delay is not None and (abs(likeness.delay - self._delay / self._rate) < NEARBY)
+        chance = CHANCE_NEARBY if near else CHANCE
+        self._support = (self._support if again else 0.0) + max(0.0, likeness.score - chance)
         enough = ENOUGH if self._delay is None else ENOUGH_AGAIN
         if likeness.score < CERTAIN and self._support < enough:
             return
         found = round(likeness.delay * self._rate)
-        if (
-            self._delay is not None
-            and not self._doubt
-            and abs(found - self._found) < SAME * self._rate
-        ):
-            self._found = found
-            return
+        if self._delay is not None and not self._doubt:
+            if abs(found - self._found) < SAME * self._rate:
+                self._found = found
+                return
+            if not again:  # look twice
+                self._since_look = WATCH_FRAMES - LOOK_FRAMES
+                return
         if self._delay is None:
             heard, size = self._heard, len(self._heard)
             played = reference.window(reference.count - found - size, size)
@@ -240,14 +265,20 @@ class EchoGate:
         two[0, length:] = residual
         two[1, length:] = echo
         left, predicted = np.fft.rfft(two * self._window)
-        mixed = left + predicted
-        spectra = np.stack((left, predicted, mixed))
-        powers = spectra.real**2 + spectra.imag**2
-        common = mixed.real * predicted.real + mixed.imag * predicted.imag
-        bands = np.vstack((powers, common[None])) @ self._matrix
-        left_b, predicted_b, mixed_b = bands[:3] + np.float32(1e-12)
+        powers = self._spectra  # left, predicted, and what they have in common
+        np.multiply(left.real, left.real, out=powers[0])
+        powers[0] += left.imag**2
+        np.multiply(predicted.real, predicted.real, out=powers[1])
+        powers[1] += predicted.imag**2
+        np.multiply(left.real, predicted.real, out=powers[2])
+        powers[2] += left.imag * predicted.imag
+        left_b, predicted_b, cross = powers @ self._matrix
+        left_b += np.float32(1e-12)
+        predicted_b += np.float32(1e-12)
+        common = predicted_b + cross
+        mixed_b = np.maximum(left_b + common + cross, np.float32(1e-12))
         model.hear_noise(left_b)
-        self._compare(predicted_b, mixed_b, bands[3], power > LOUDER * self._noise)
+        self._compare(predicted_b, mixed_b, common, power > LOUDER * self._noise)
         coupling = np.float32(self._coupling)
         bound = model.expect(predicted_b, coupling * self._powers[:3].max(axis=0))
         if self._doubt:
@@ -267,8 +298,9 @@ class EchoGate:
                 now = np.array((played, mixed_b.sum(), left_b.sum()))
                 self._sums = 0.98 * self._sums + now
         self._since_look += 1
-        every = LOOK_FRAMES if self._doubt else WATCH_FRAMES
-        ready = self._doubt_age > 4 if self._doubt else not self._hang
+        lost = self._assured and self._agreement < UNLIKE * self._expected
+        every = LOOK_FRAMES if self._doubt or lost else WATCH_FRAMES
+        ready = self._doubt_age > 4 if self._doubt else lost or not self._hang
         if ready and self._since_look >= every and power > LOUDER * self._noise:
             self._look()
         return self._suppress(left_b, bound)
@@ -312,11 +344,11 @@ class EchoGate:
     def _compare(self, predicted: Bands, mixed: Bands, common: Bands, loud: bool) -> None:
         """Does the prediction say what is heard? If not, the delay is in doubt."""
         audible = predicted > 2 * self._residual.noise
-        count = int(audible.sum())
+        count = np.count_nonzero(audible)
         if count > 4:
-            share = np.sqrt(predicted / mixed)
-            agreement = float((common / np.sqrt(predicted * mixed))[audible].mean())
-            expected = float(np.minimum(1, share)[audible].mean())
+            share = np.sqrt(predicted / mixed) * audible
+            agreement = float((common / predicted) @ share) / count
+            expected = float(np.minimum(1, share).sum()) / count
             self._agreement += 0.4 * (agreement - self._agreement)
             self._expected += 0.4 * (expected - self._expected)
         self._assured = max(0, self._assured - 1)
@@ -343,7 +375,7 @@ class EchoGate:
         length = self._length
         target = 1.0 if self._hang else 0.0
         if not target and not self._gain:
-            return np.zeros(length, dtype=np.int16)
+            return self._hush()
         gains = np.clip(1 - bound / left, FLOOR**2, 1) ** 0.5
         response = gain_filter(gains.astype(np.float32), self._interpolation)
         out = np.fft.irfft(np.fft.rfft(self._two[0]) * response)[length:]

@@ -11,7 +11,7 @@ from collections import deque
 import numpy as np
 from numpy.typing import NDArray
 
-from media.frames import Samples
+from media.frames import Samples, frame_length
 from media.resample import FrameResampler
 
 KEPT_SECONDS = 4.0
@@ -82,6 +82,15 @@ class EchoReference:
     def peak(self, start: int, end: int) -> float:
         """The loudest of the frames that end after `start` and not after `end`."""
         return max((peak for at, peak in self._peaks if start < at <= end), default=0.0)
+
+    def peaks(self, start: int, count: int) -> Wave:
+        """The peaks of `count` frames' time from `start`."""
+        length = frame_length(self.rate)
+        peaks: Wave = np.zeros(count, dtype=np.float32)
+        for at, peak in self._peaks:
+            if start < at <= start + count * length:
+                peaks[(at - start - 1) // length] = peak
+        return peaks
 
     def window(self, start: int, length: int) -> Wave:
         """The samples from `start`; zeros where nothing was played, or too long ago."""

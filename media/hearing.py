@@ -75,9 +75,10 @@ class Hearing:
         decibels = level(frame.samples)
         fresh = self._resampler.process(frame.samples)
         self._detect(fresh)
-        stands_out = self._background.receive(decibels, frame.seconds, in_turn)
-        voice = decibels if stands_out else SILENT
-        activity = self._run.receive(self._probability, voice, frame.seconds)
+        if self._background.receive(decibels, frame.seconds, in_turn):
+            activity = self._run.receive(self._probability, decibels, frame.seconds)
+        else:
+            activity = self._run.receive(0.0, SILENT, frame.seconds)
         return Heard(frame, fresh, decibels, activity)
 
     def begin_anew(self) -> None:

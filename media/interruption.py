@@ -7,7 +7,7 @@ decided in steps, each of which can be taken back until the last:
     WAIT    a sound: the answer is lowered, and goes on
     HOLD    full-voiced speech of `min_duration`: the answer falls silent, but is kept
     TAKE    the words ask for it, or it is too long for a "yes": the answer is over
-    IGNORE  a backchannel, or nothing followed: the answer goes on, from the word that was cut
+    IGNORE  a backchannel, or next to nothing: the answer goes on, from the word that was cut
 
 What speaks for a backchannel is its words, its length, and that it is said more softly than the
 caller usually speaks: a soft one lowers the answer and never holds it, so that there is no gap.
@@ -23,8 +23,11 @@ from media.vad import Activity
 SOFT = 6.0
 """dB under the caller's usual level at which speech is soft."""
 
-SHORT = 0.3
-"""Seconds of full-voiced speech that are meant for somebody, where no words are to be had."""
+UNWORDED = 0.3
+"""Seconds of full voice that interrupt where the engine gives no words; a cough is shorter."""
+
+UNKNOWN = 0.5
+"""The same where it gives words but found none: it would have known most backchannels."""
 
 PAUSE = 0.1
 """Seconds of silence after which a backchannel that was understood as one is over."""
@@ -45,7 +48,7 @@ class InterruptionSettings:
     min_words: int = 0  # that it takes to end it, where the engine gives words; 0: length counts
     backchannel_duration: float = 0.7  # longer speech is no backchannel
     resume_false_interruption: bool = True  # False: what silences the answer ends it
-    false_interruption_timeout: float = 1.0  # of silence after which what was said was nothing
+    false_interruption_timeout: float = 0.6  # of silence after which what was said was nothing
     words: str = "configs/words.yaml"  # file of the words that do not interrupt, and that do
 
 
@@ -107,21 +110,27 @@ def judge(
     """
     if has_stop(said.words, phrases):
         return Verdict.TAKE
-    if count_words(said.words, phrases) >= max(1, settings.min_words):
+    soft = usual is not None and said.loudest < usual - SOFT
+    # Of soft talk that may be somebody else's only a whole request counts.
+    understood = said.complete is True if soft else True
+    if understood and count_words(said.words, phrases) >= max(1, settings.min_words):
         return Verdict.TAKE
     if said.speech < settings.min_duration - EPSILON:
         return Verdict.IGNORE if said.over else Verdict.WAIT
     if not settings.resume_false_interruption:
         return Verdict.TAKE
     backchannel = is_backchannel(said.words, phrases)
-    longest = settings.backchannel_duration * (2 if backchannel else 1)
-    if said.speech >= longest - EPSILON and not (settings.min_words and worded):
+    by_length = not (settings.min_words and worded)
+    # Assent may go on for a while, and what is soft may be the background before it is known.
+    longest = settings.backchannel_duration * (3 if soft else 2 if backchannel else 1)
+    if by_length and said.speech >= longest - EPSILON:
         return Verdict.TAKE
     if backchannel and said.silence >= PAUSE - EPSILON:
         return Verdict.IGNORE
-    if usual is not None and said.loudest < usual - SOFT:
+    if soft:
         return Verdict.IGNORE if said.over else Verdict.WAIT
-    if not worded and said.over and said.speech >= SHORT - EPSILON:
+    enough = UNKNOWN if worded else UNWORDED
+    if by_length and said.over and said.speech >= enough - EPSILON:
         return Verdict.TAKE
     if said.silence >= settings.false_interruption_timeout - EPSILON:
         return Verdict.IGNORE

@@ -10,29 +10,33 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-MARGIN = 7.0
+MARGIN = 6.0
 """dB above the background from which on a sound may be the caller's voice."""
 
-SMOOTHING = 0.25
+SMOOTHING = 0.4
 """The share of a new frame in the level that is compared.
 
-The talk of many goes up and down from frame to frame by as much as the caller is nearer. Frame by
-frame somebody among six voices, 10 dB under the caller's, seemed to speak up 15 times a minute; over
-some frames together nobody did. In a quiet place the caller's own words are found as soon.
+The talk of many goes up and down from frame to frame by as much as the caller is nearer. Six voices
+10 dB under the caller's seemed to speak up once a minute when each frame was judged by itself, and
+never over some frames together; the caller was found after 130 ms in the median among them, and
+after 120 ms in a quiet place.
 """
 
-RISE, FALL = 12.0, 24.0
+RISE, FALL = 16.0, 24.0
 """dB per second by which the background follows what is louder, and what is quieter.
 
-Twice as fast down as up, it settles where two of three frames are louder: a steady noise is known
+Faster down than up, it settles where three of five frames are louder: a noise that begins is known
 in a second or two, and a word, which is over sooner, hardly moves it.
 """
+
+QUIETEST = -60.0
+"""dBFS; whatever is quieter than that is as quiet."""
 
 RISE_IN_TURN = 2.0
 """The same while the caller has the turn, and what is louder is mostly he."""
 
 FIRST_SECONDS = 0.2
-"""Of a call, of which the mean is where it begins."""
+"""Of a call: as quiet as the quietest of it is the background at first."""
 
 
 @dataclass(slots=True)
@@ -45,12 +49,12 @@ class Background:
 
     def receive(self, decibels: float, seconds: float, in_turn: bool) -> bool:
         """Take the next frame's level in dBFS: whether it may hold the caller's voice."""
-        power = 10 ** (decibels / 10)
+        power = 10 ** (max(decibels, QUIETEST) / 10)
         self._power += (SMOOTHING if self._seen else 1.0) * (power - self._power)
         now = 10 * math.log10(self._power)
         stands_out = self._seen < FIRST_SECONDS or now >= self.decibels + MARGIN
         if self._seen < FIRST_SECONDS:
-            self.decibels += seconds / (self._seen + seconds) * (now - self.decibels)
+            self.decibels = min(self.decibels, now)
         elif now > self.decibels:
             step = (RISE_IN_TURN if in_turn else RISE) * seconds
             self.decibels = min(now, self.decibels + step)
@@ -62,6 +66,10 @@ class Background:
 
 LOUD_PERCENTILE = 75
 """Of the levels of a turn's frames with speech, that is how loud it was: its vowels."""
+
+
+SOFTER = 2.0
+"""dB by which one turn can make the caller a softer one: what was softer may not have been he."""
 
 
 @dataclass(slots=True)
@@ -76,9 +84,9 @@ class CallerLevel:
         self._turn.append(decibels)
 
     def end_turn(self) -> None:
-        """The turn is over: the later ones count more."""
+        """The turn is over."""
         if not self._turn:
             return
         loud = float(np.percentile(self._turn, LOUD_PERCENTILE))
-        self.usual = loud if self.usual is None else (self.usual + loud) / 2
+        self.usual = loud if self.usual is None else max(loud, self.usual - SOFTER)
         self._turn.clear()

@@ -38,6 +38,9 @@ MATCH_SECONDS = 0.6
 MATCH = 0.5
 """Correlation over which two sounds are the same one: one recording played twice, each time through
 Opus, has over 0.8, different sentences of the same voice have under 0.35."""
+AGAIN_SECONDS = 0.3
+"""Who goes on with an answer from so near its beginning, though more of it was heard, does not go
+on: the same is said again from its start, as a bot does whose answers are all one recording."""
 _MATCH_STEP = 3  # 24 kHz to 8 kHz
 
 Levels = NDArray[np.float64]
@@ -210,7 +213,7 @@ def _going_on(take: Take, said: tuple[float, float], reference: Reference | None
     if answer.turn is not None:
         cut = _was_cut(take, answer)
     else:
-        cut = pause is not None and not _went_on(take, pause, reference)
+        cut = pause is not None and not _went_on(take, answer, pause, reference)
     stop = resume = response = None
     if pause:
         stop = max(pause.begin, answer.start)
@@ -322,12 +325,13 @@ def track(levels: Levels) -> tuple[float, ...]:
     return tuple(round(float(max(FLOOR, level)), 1) for level in whole.max(axis=1, initial=FLOOR))
 
 
-def correlation(piece: Samples, whole: Samples) -> float:
-    """How alike `piece`, at RATE Hz, is to the part of `whole` that is most like it: 0 to 1."""
+def best_match(piece: Samples, whole: Samples) -> tuple[float, float]:
+    """How alike `piece`, at RATE Hz, is to the part of `whole` that is most like it, 0 to 1, and
+    the second at which that begins."""
     short, long = _thinned(piece), _thinned(whole)
     energy = float(short @ short)
     if len(short) == 0 or len(long) < len(short) or energy == 0.0:
-        return 0.0
+        return 0.0, 0.0
     size = 1 << (len(long) + len(short)).bit_length()
     spectrum = np.fft.rfft(long, size) * np.conj(np.fft.rfft(short, size))
     product = np.fft.irfft(spectrum, size)[: len(long) - len(short) + 1]
@@ -335,7 +339,9 @@ def correlation(piece: Samples, whole: Samples) -> float:
     energies = sums[len(short) :] - sums[: -len(short)]
     # Where it is nearly silent nothing is alike, whatever the division says.
     floor = max(1e-3 * energies.max(initial=0.0), 1.0)
-    return float(np.max(np.abs(product) / np.sqrt(np.maximum(energies, floor) * energy)))
+    alike = np.abs(product) / np.sqrt(np.maximum(energies, floor) * energy)
+    best = int(np.argmax(alike))
+    return float(alike[best]), best * _MATCH_STEP / RATE
 
 
 def _thinned(samples: Samples) -> NDArray[np.float64]:
@@ -380,7 +386,7 @@ def same_answer(
         )
     if reference is None:
         return False
-    return _matches(take, sound, reference)
+    return _matches(take, answer, stop, sound, reference)
 
 
 def history_error(
@@ -412,17 +418,21 @@ def _was_cut(take: Take, answer: Answer) -> bool:
     )
 
 
-def _went_on(take: Take, silence: _Silence, reference: Reference | None) -> bool:
+def _went_on(take: Take, answer: Answer, silence: _Silence, reference: Reference | None) -> bool:
     """By the sound alone: whether it was the old answer that was heard after this silence."""
     if reference is None or not silence.over:
         return silence.seconds < CUT_SECONDS
-    return silence.seconds < STOPPED_SECONDS or _matches(take, silence.end, reference)
+    return silence.seconds < STOPPED_SECONDS or _matches(
+        take, answer, silence.begin, silence.end, reference
+    )
 
 
-def _matches(take: Take, at: float, reference: Reference) -> bool:
-    begin = round(at * RATE)
+def _matches(take: Take, answer: Answer, stop: float, sound: float, reference: Reference) -> bool:
+    """Whether what is heard at `sound` is of the same answer, but not its beginning once more."""
+    begin = round(sound * RATE)
     piece = take.recording[begin : begin + round(MATCH_SECONDS * RATE)]
-    return correlation(piece, reference.sound) >= MATCH
+    alike, at = best_match(piece, reference.sound)
+    return alike >= MATCH and at > min(AGAIN_SECONDS, (stop - answer.start) / 2)
 
 
 def words_of(

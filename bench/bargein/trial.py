@@ -72,6 +72,8 @@ class _Trial:
             await self._over_or(answer, enough)
             self._microphone.noisy = self._plan.noise_always
             last = self._caller.ear.last_audible(answer.start) or answer.start
+            if not self._over(answer):
+                break  # enough; `last` may lie in a pause before that
             heard += min(last, enough) - answer.start
 
     async def _speak_first(self, utterance: Utterance) -> None:

@@ -9,7 +9,7 @@ espeak-ng's. What it does not know is heard again by pocketsphinx (`hint_grammar
 people sound.
 """
 
-from collections.abc import Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -34,6 +34,7 @@ _FLOOR = 10 ** (-35 / 10)  # of the strongest band of the utterance
 _SOUND = 10 ** (-25 / 10)  # of the loudest frame: quieter is before or after it
 _OVER_NOISE = 3.0  # in power
 _SHORTEST = 3  # frames
+_AT_ONCE = 160  # examples; more, and BLAS wakes its threads, who wait for a core in a busy host
 _STRETCH = 1.4  # a phrase is said at most so much faster or slower than its example
 _PAUSE = 4  # frames of silence after which what was said is looked at
 _RESUMED = 2  # frames of sound after which it goes on
@@ -118,9 +119,9 @@ def _bands(samples: Samples) -> _Floats:
     if count < 2:
         return np.zeros((0, _BANDS), np.float32)
     windows = np.lib.stride_tricks.sliding_window_view(wave, _WINDOW)[:: _HOP // 2][:count]
-    power = np.square(np.abs(np.fft.rfft(windows * _HANN, _FFT))).astype(np.float32) @ _MEL
+    power = np.square(np.abs(np.fft.rfft(windows * _HANN, _FFT))).astype(np.float32)
     # the mean of two: half the frames, and the place of a frame matters less
-    return np.asarray(power[: count // 2 * 2].reshape(-1, 2, _BANDS).mean(axis=1), np.float32)
+    return np.asarray((power[: count // 2 * 2 : 2] + power[1::2][: count // 2]) / 2 @ _MEL)
 
 
 def _utterance(samples: Samples) -> tuple[_Floats, _Floats] | None:
@@ -142,24 +143,67 @@ def _utterance(samples: Samples) -> tuple[_Floats, _Floats] | None:
     return spoken / peak, noise / peak
 
 
-def _features(bands: _Floats) -> _Floats:
-    """Cepstra without their mean, how they change, loudness: shape (frames, 25)."""
-    power = bands.sum(axis=1, keepdims=True)
-    cepstra = np.log(np.maximum(bands, _FLOOR)) @ _DCT
-    cepstra -= cepstra.mean(axis=0)
-    change = np.gradient(cepstra, axis=0)
-    loudness = np.log(np.maximum(power / power.max(), 10 * _FLOOR))
-    columns = (cepstra, _DYNAMICS * change, _LOUDNESS * loudness)
-    return np.concatenate(columns, axis=1, dtype=np.float32)
+def _features(bands: _Floats, lengths: NDArray[np.intp]) -> _Floats:
+    """Cepstra without their mean, how they change, loudness; all 0 past the end of an utterance.
+
+    Of many utterances at once: of shape (longest, count, bands), and (longest, count, 25).
+    """
+    longest, count, _ = bands.shape
+    each = np.arange(count)
+    inside = np.asarray(np.arange(longest)[:, None] < lengths, np.float32)[:, :, None]
+    power = np.einsum("tnb->tn", bands)[:, :, None] * inside
+    logs = np.log(np.maximum(bands, _FLOOR))
+    out = np.empty((longest, count, 2 * _CEPSTRA + 1), np.float32)
+    cepstra, change = out[:, :, :_CEPSTRA], out[:, :, _CEPSTRA:-1]
+    np.multiply(logs @ _DCT, inside, out=cepstra)
+    cepstra -= cepstra.sum(axis=0) / lengths[:, None].astype(np.float32)
+    np.subtract(cepstra[2:], cepstra[:-2], out=change[1:-1])
+    change[1:-1] *= 0.5
+    change[0], change[-1] = cepstra[1] - cepstra[0], 0.0
+    change[lengths - 1, each] = cepstra[lengths - 1, each] - cepstra[lengths - 2, each]
+    change *= _DYNAMICS
+    loudness = np.log(np.maximum(power / power.max(axis=0), 10 * _FLOOR))
+    out[:, :, -1:] = _LOUDNESS * loudness
+    out *= inside
+    return out
 
 
 @dataclass(frozen=True, slots=True)
-class _Example:
-    """A phrase as a voice says it; `hint` -1 for a rival."""
+class _Examples:
+    """Phrases as voices say them, the shortest first; `hints` has -1 for a rival.
 
-    hint: int
+    Frames come first in the tables, so that what is done with one is done with all examples.
+    """
+
+    hints: NDArray[np.intp]
+    lengths: NDArray[np.intp]  # frames
     bands: _Floats
     features: _Floats
+
+    def as_long_as(self, frames: int) -> "Iterator[_Examples]":
+        """Those that may be an utterance of this length, _AT_ONCE at a time."""
+        longer, shorter = np.maximum(self.lengths, frames), np.minimum(self.lengths, frames)
+        likely = np.flatnonzero(longer <= _STRETCH * shorter)
+        for at in range(0, len(likely), _AT_ONCE):
+            first, last = likely[at], likely[min(at + _AT_ONCE, len(likely)) - 1]
+            some, longest = slice(first, last + 1), self.lengths[last]
+            yield _Examples(
+                self.hints[some],
+                self.lengths[some],
+                self.bands[:longest, some],
+                self.features[:longest, some],
+            )
+
+
+def _examples(spoken: Sequence[tuple[int, _Floats]]) -> _Examples:
+    """Of hints and their bands."""
+    ordered = sorted(spoken, key=lambda one: len(one[1]))
+    lengths = np.array([len(bands) for _, bands in ordered], np.intp)
+    table = np.zeros((int(lengths.max(initial=_SHORTEST)), len(ordered), _BANDS), np.float32)
+    for number, (_, bands) in enumerate(ordered):
+        table[: len(bands), number] = bands
+    hints = np.array([hint for hint, _ in ordered], np.intp)
+    return _Examples(hints, lengths, table, _features(table, lengths))
 
 
 class Interjections:
@@ -171,57 +215,74 @@ class Interjections:
 
     def __init__(self, hints: Sequence[str]) -> None:
         self.hints = tuple(hints)
-        self._examples: list[_Example] = []
+        self._examples = _examples([])
         self._grammar: HintGrammar | None = None
         if not self.hints:
             return
         self._grammar = HintGrammar(self.hints)
+        spoken: list[tuple[int, _Floats]] = []
         for number, hint in enumerate(self.hints):
-            self._add(number, *_spoken(hint))
+            spoken += [(number, bands) for bands in _said(*_spoken(hint))]
         for vowel in _VOWELS:
-            self._add(-1, f"[[{vowel}]]", "en-us", phonemes=True)
+            spoken += [(-1, bands) for bands in _said(f"[[{vowel}]]", "en-us", phonemes=True)]
         for language, words in _RIVALS.items():
             for word in words.split("|"):
-                self._add(-1, word.strip(), language)
+                spoken += [(-1, bands) for bands in _said(word.strip(), language)]
+        self._examples = _examples(spoken)
 
     def recognise(self, samples: Samples) -> str:
         """The hint that these samples are, 16 kHz with a little silence around; "" for none."""
+        hearing = self.hear(samples)
+        while True:
+            try:
+                next(hearing)
+            except StopIteration as heard:
+                return str(heard.value)
+
+    def hear(self, samples: Samples) -> Generator[None, None, str]:
+        """The same in steps of 10 ms of work or so: others want to be heard meanwhile."""
         found = _utterance(samples)
         if found is None or self._grammar is None:
             return ""
-        return self._nearest(*found) or self._grammar.recognise(samples)
+        if nearest := self._nearest(*found):
+            return nearest
+        return (yield from self._grammar.hear(samples))
 
     def _nearest(self, spoken: _Floats, noise: _Floats) -> str:
-        likely = [
-            example
-            for example in self._examples
-            if max(len(example.bands), len(spoken))
-            <= _STRETCH * min(len(example.bands), len(spoken))
-        ]
+        likely = list(self._examples.as_long_as(len(spoken)))
         if not likely:
             return ""
         noisy = noise.max() > _FLOOR  # then the examples are heard in that noise too
-        distances = _distances(
-            _features(spoken),
-            [_features(e.bands + noise) if noisy else e.features for e in likely],
+        query = _features(spoken[:, None], np.array([len(spoken)]))[:, 0]
+        distances = np.concatenate(
+            [
+                _distances(
+                    query,
+                    _features(some.bands + noise, some.lengths) if noisy else some.features,
+                    some.lengths,
+                )
+                for some in likely
+            ]
         )
+        hints = np.concatenate([some.hints for some in likely])
         best = int(np.argmin(distances))
-        rivals = [d for d, e in zip(distances, likely, strict=True) if e.hint < 0]
         nearest = float(distances[best])
         margin = _MARGIN_IN_NOISE if noisy else _MARGIN
         farthest = _FARTHEST_IN_NOISE if noisy else _FARTHEST
-        rival = float(min(rivals, default=np.inf))
-        if likely[best].hint < 0 or nearest > farthest or rival < margin * nearest:
+        rival = float(distances[hints < 0].min(initial=np.inf))
+        if hints[best] < 0 or nearest > farthest or rival < margin * nearest:
             return ""
-        return self.hints[likely[best].hint]
+        return self.hints[int(hints[best])]
 
-    def _add(self, hint: int, text: str, language: str, phonemes: bool = False) -> None:
-        for variant in _VOICES:
-            audio, _ = espeak.synthesize(text, language + variant, rate=_PACE, phonemes=phonemes)
-            heard = soxr.resample(np.pad(audio, 1600).astype(np.float32), espeak.RATE, RATE)
-            found = _utterance(heard.astype(np.int16))
-            if found is not None:
-                self._examples.append(_Example(hint, found[0], _features(found[0])))
+
+def _said(text: str, language: str, phonemes: bool = False) -> Iterator[_Floats]:
+    """The bands of this in each of the voices that can be heard to say it."""
+    for variant in _VOICES:
+        audio, _ = espeak.synthesize(text, language + variant, rate=_PACE, phonemes=phonemes)
+        heard = soxr.resample(np.pad(audio, 1600).astype(np.float32), espeak.RATE, RATE)
+        found = _utterance(heard.astype(np.int16))
+        if found is not None:
+            yield found[0]
 
 
 def _spoken(hint: str) -> tuple[str, str, bool]:
@@ -237,25 +298,31 @@ def _spoken(hint: str) -> tuple[str, str, bool]:
     return hint, "en-us", False
 
 
-def _distances(query: _Floats, examples: list[_Floats]) -> _Floats:
-    """How far the query is from each example: the mean over the best warping path of both.
+def _distances(query: _Floats, table: _Floats, lengths: NDArray[np.intp]) -> _Floats:
+    """How far the query is from each of the table: the mean over the best warping path of both.
 
     Steps of Sakoe and Chiba's symmetric form (1978): a diagonal one counts twice.
     """
-    lengths = np.array([len(example) for example in examples])
-    table = np.zeros((len(examples), int(lengths.max()), query.shape[1]), np.float32)
-    for row, example in zip(table, examples, strict=True):
-        row[: len(example)] = example
-    squares = np.square(table).sum(axis=2)[:, :, None] + np.square(query).sum(axis=1)
-    local = np.sqrt(np.maximum(squares - 2 * (table @ query.T), 0)).transpose(2, 0, 1).copy()
-    along = np.cumsum(local, axis=2)  # of going on along the example, while the query stands
-    cost = along[0] + local[0, :, :1]
-    for here, total in zip(local[1:], along[1:], strict=True):
+    frames, (longest, count, _) = len(query), table.shape
+    squares = np.einsum("tnf,tnf->tn", table, table)[:, :, None] + np.square(query).sum(axis=1)
+    local = np.sqrt(np.maximum(squares - 2 * (table @ query.T), 0))
+    # Each row begins one column later than the one before: a whole column is known at once.
+    width = frames + longest - 1
+    flat = np.full((frames * (width + 1), count), np.inf, np.float32)
+    flat.reshape(frames, width + 1, count)[:, :longest] = local.transpose(2, 0, 1)
+    columns = flat[: frames * width].reshape(frames, width, count)
+    cost = before = np.full((frames, count), np.inf, np.float32)
+    ends = np.empty((width, count), np.float32)
+    for column in range(width):
+        here = columns[:, column]
         enter = cost + here
-        enter[:, 1:] = np.minimum(enter[:, 1:], cost[:, :-1] + 2 * here[:, 1:])
-        cost = total + np.minimum.accumulate(enter - total, axis=1)
-    ends = cost[np.arange(len(examples)), lengths - 1] / (len(query) + lengths)
-    return np.asarray(ends, np.float32)
+        if column == 0:
+            enter[0] = 2 * here[0]
+        enter[1:] = np.minimum(enter[1:], np.minimum(cost[:-1], before[:-1] + here[1:]) + here[1:])
+        cost, before = enter, cost
+        ends[column] = cost[-1]
+    last = ends[frames - 1 + lengths - 1, np.arange(count)]
+    return np.asarray(last / (frames + lengths), np.float32)
 
 
 @dataclass(slots=True)
@@ -270,6 +337,7 @@ class ShortSpeech:
     _audio: list[Samples] = field(default_factory=list)
     _powers: list[float] = field(default_factory=list)
     _judged: bool = False
+    _hearing: Generator[None, None, str] | None = None
 
     def feed(self, samples: Samples) -> bool:
         """Hear 20 ms more; True when `text` changed, to "" too, because the caller went on."""
@@ -284,14 +352,19 @@ class ShortSpeech:
             return False
         before, quiet = self.text, len(self._powers) - 1 - int(loud[-1])
         if (loud[-1] - loud[0]) * _HOP > LONGEST * RATE:
-            self.over, self.text = True, ""
+            self.over, self.text, self._hearing = True, "", None
             self._audio.clear()
         elif quiet >= _PAUSE and not self._judged:
             self._judged = True
             first = max(0, int(loud[0]) - 8)
-            self.text = self.interjections.recognise(np.concatenate(self._audio[first:]))
+            self._hearing = self.interjections.hear(np.concatenate(self._audio[first:]))
         elif self._judged and len(self._powers) - int(loud[-_RESUMED]) == _RESUMED:
-            self._judged, self.text = False, ""
+            self._judged, self.text, self._hearing = False, "", None
+        if self._hearing:
+            try:
+                next(self._hearing)
+            except StopIteration as heard:
+                self.text, self._hearing = heard.value, None
         return self.text != before
 
     def _loud(self) -> NDArray[np.intp]:

@@ -13,7 +13,7 @@ from bench.bargein.judge import (
     Levels,
     Reference,
     Take,
-    correlation,
+    best_match,
     failed,
     judge,
     silences,
@@ -152,12 +152,17 @@ def test_what_a_silent_server_says_after_a_gap_is_known_by_its_sound() -> None:
     story = speak("once in a town at the edge of the hills there lived a woman", "en-us")
     other = speak("sorry I did not understand that please say it again", "en-us")
     reference = Reference(story, (), None)
-    for piece, outcome in ((story[RATE:], "continued"), (other, "false_interruption")):
+    # Who says the same from its start again has not gone on with it.
+    for piece, goes_on in ((story[RATE:], True), (other, False), (story, False)):
         recording = silence(9 * RATE)
         recording[4 * RATE : 4 * RATE + len(piece)] = piece // 2
         spans = [(1.0, 3.1), (4.0, 8.0)]
         made = take(spans, recording=recording, answers=(Answer(1.0, None),))
+        outcome = "continued" if goes_on else "false_interruption"
         assert tried("continue", made, reference).outcome == outcome
+        trial = tried("stop", made, reference)
+        assert trial.outcome == ("missed" if goes_on else "stopped")
+        assert (trial.resume, trial.response) == ((4.0, None) if goes_on else (None, 4.0))
 
 
 def test_what_nobody_speaks_over_is_counted_whole() -> None:
@@ -223,10 +228,12 @@ def test_sounds_that_are_alike() -> None:
     chance = np.random.default_rng(1)
     piece: Samples = story[RATE : RATE + RATE // 2]
     noisy = (piece * 0.25 + chance.normal(0, 200, len(piece))).astype(np.int16)
-    assert correlation(noisy, story) > 0.8
-    assert correlation(speak("no", "en-us"), silence(RATE)) == 0.0
-    assert correlation(silence(100), story) == 0.0
-    assert correlation(story, piece) == 0.0
+    alike, at = best_match(noisy, story)
+    assert alike > 0.8
+    assert at == pytest.approx(1.0, abs=0.001)
+    assert best_match(speak("no", "en-us"), silence(RATE))[0] == 0.0
+    assert best_match(silence(100), story)[0] == 0.0
+    assert best_match(story, piece)[0] == 0.0
 
 
 # Sums

@@ -82,10 +82,10 @@ def call(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-def recording(path: Path, seconds: float, rate: int = RATE) -> Path:
+def recording(path: Path, seconds: float, rate: int = RATE, pitch: float = 130.0) -> Path:
     """A file with speech from 0.2 s on, and silence after it."""
     silent = np.zeros(round(0.2 * rate), dtype=np.int16)
-    soundfile.write(path, np.concatenate((silent, speech(seconds, rate), silent)), rate)
+    soundfile.write(path, np.concatenate((silent, speech(seconds, rate, pitch), silent)), rate)
     return path
 
 
@@ -136,8 +136,9 @@ def test_two_turns_told_to_a_person(url: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("transport", ["webrtc", "tcp", "websocket"])
 def test_an_answer_is_interrupted(url: str, tmp_path: Path, transport: str) -> None:
-    long = recording(tmp_path / "long.wav", 3.0)
-    short = recording(tmp_path / "short.wav", 0.6)
+    long = recording(tmp_path / "long.wav", 2.0)
+    # In another voice: what sounds like the answer is taken for an echo of it.
+    short = recording(tmp_path / "short.wav", 0.6, pitch=210.0)
     arguments: tuple[str | Path, ...] = ("--input", long, "--input", short)
     arguments += ("--output", tmp_path / "heard.wav")
     arguments += ("--interrupt-after", "0.5", "--transport", transport)
@@ -146,7 +147,7 @@ def test_an_answer_is_interrupted(url: str, tmp_path: Path, transport: str) -> N
     first, second = json.loads(done.stdout)["turns"]
     assert first["interrupted"] is True
     assert 0 <= first["stop_ms"] < 2000
-    assert first["reply_seconds"] < 2.9
+    assert first["reply_seconds"] < 1.9
     assert second["interrupted"] is False
     assert second["first_audio_ms"] is not None
 

@@ -86,6 +86,7 @@ def test_pauses_and_the_end_of_the_turn() -> None:
 def test_while_no_frames_come_nothing_of_the_callers_is_decided(said: str) -> None:
     """A lost transport: however long it takes, the turn goes on where it was."""
     call, steady = Call(), Call()
+    said = 5 * "." + said
     call.hear(said)
     before = call.state
     assert before in ("user_speaking", "endpointing")
@@ -576,12 +577,12 @@ def test_an_attack_under_the_end_of_the_answer_begins_no_turn() -> None:
 
 def test_sound_before_the_end_of_the_turn_is_no_attack_on_its_answer() -> None:
     call = Call()
-    call.hear(10 * "x" + 20 * "o")
+    call.hear(5 * "." + 10 * "x" + 20 * "o")
     assert call.state == "thinking"
     call.hear("xxxx")
     assert call.state == "thinking"
     call.hear("x")
-    assert call.trace[-1] == "700 user.started 2"
+    assert call.trace[-1] == "800 user.started 2"
 
 
 @pytest.mark.parametrize("frames", range(3, 40))

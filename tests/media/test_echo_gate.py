@@ -171,10 +171,10 @@ def test_never_deaf(answer: Samples, request_: Samples, relative: float) -> None
     voice = np.abs(said[: len(through) // 320 * 320].reshape(-1, 320)).max(axis=1)
     heard = np.abs(through[: len(through) // 320 * 320].reshape(-1, 320)).max(axis=1)
     loud = voice > voice.max() / 4
-    assert (heard[loud] > 100).mean() > (0.5 if relative == 0 else 0.4)
+    assert (heard[loud] > 100).mean() > 0.9
     # and it is the caller's voice that comes, not the bot's
     likeness = np.corrcoef(said[: len(through)], through[: len(said)])[0, 1]
-    assert likeness > (0.6 if relative == 0 else 0.45)
+    assert likeness > (0.8 if relative == 0 else 0.7)
 
 
 def test_a_jump_of_the_delay(answer: Samples) -> None:
@@ -186,6 +186,38 @@ def test_a_jump_of_the_delay(answer: Samples) -> None:
     assert decibels(after(out, 4.2)) < decibels(after(heard, 4.2)) - 25
 
 
+def test_who_speaks_before_the_first_echo_does_not_let_it_through(
+    answer: Samples, request_: Samples
+) -> None:
+    spoken = request_[: round(0.38 * OUT)]
+    heard, out, _ = Line(path=EchoPath(delay=0.4)).run(answer, spoken)
+    echo = slice(round(0.5 * 16_000 / 320), round(1.7 * 16_000 / 320))
+    loud = np.abs(heard.reshape(-1, 320)).max(axis=1)[echo] > 1000
+    through = np.abs(out.reshape(-1, 320)).max(axis=1)[echo] > 300
+    assert loud.sum() > 20
+    assert (loud & through).sum() < 10
+
+
+@pytest.mark.parametrize("shift", [-3, 3])
+def test_an_answer_of_another_delay_in_noise(answer: Samples, shift: int) -> None:
+    played = np.concatenate((answer, silence(2 * OUT), answer))
+    second = len(answer) // 480 + 80
+    line = Line(noise=-50, shifts={0: 5, second: 5 + shift})
+    heard, out, gate = line.run(played)
+    assert gate.path is not None
+    assert gate.path.delay == pytest.approx(0.25 + 0.02 * shift, abs=0.01)
+    begin = len(answer) / OUT + 2
+    assert decibels(after(heard, begin)) > line.noise + 10
+    through = np.abs(after(out, begin)[: 2 * 16_000].reshape(-1, 320)).max(axis=1)
+    assert (through > 1000).sum() <= 5  # no 100 ms of it
+
+
+def test_what_is_held_back_leaves_the_noise_of_the_line(answer: Samples) -> None:
+    _, out, _ = Line(noise=-50).run(answer)
+    levels = [decibels(frame) for frame in after(out, 1.5).reshape(-1, 320)]
+    assert np.percentile(levels, 10) > -56
+
+
 @pytest.mark.parametrize("drift", [-1e-4, 1e-4])
 def test_clocks_that_drift_apart(answer: Samples, drift: float) -> None:
     heard, out, _ = Line(drift=drift).run(np.concatenate((answer, answer)))
@@ -195,7 +227,8 @@ def test_clocks_that_drift_apart(answer: Samples, drift: float) -> None:
 def test_an_overdriven_loudspeaker_in_noise(answer: Samples) -> None:
     line = Line(path=EchoPath(nonlinearity=0.7, reverberation=0.3), noise=-48)
     heard, out, _ = line.run(answer)
-    assert decibels(after(out, 1.5)) < decibels(after(heard, 1.5)) - 15
+    assert decibels(after(heard, 1.5)) > line.noise + 10
+    assert decibels(after(out, 1.5)) < line.noise + 2
 
 
 def test_the_next_answer_is_known_at_once(answer: Samples) -> None:

@@ -20,6 +20,8 @@ WIRE = {
     "reply.started": "turn",
     "reply.text": "turn text",
     "reply.heard": "turn text",
+    "reply.paused": "turn",
+    "reply.resumed": "turn",
     "reply.ended": "turn text heard seconds interrupted",
     "voice.changed": "voice",
     "error": "code message",

@@ -45,8 +45,10 @@ def verdict(
         (0.1, 0.0, HOLD),
         (0.68, 0.0, HOLD),
         (0.7, 0.0, TAKE),  # longer than a backchannel
-        (0.4, 0.98, HOLD),  # something may still follow
-        (0.4, 1.0, IGNORE),  # nothing did
+        (0.48, 0.58, HOLD),  # something may still follow
+        (0.48, 0.6, IGNORE),  # nothing did
+        (0.5, 0.18, HOLD),
+        (0.5, 0.2, TAKE),  # too long for a word that would have been known
     ],
 )
 def test_by_length_alone(speech: float, silence: float, expected: Verdict) -> None:
@@ -76,17 +78,23 @@ def test_soft_speech_never_silences_the_answer() -> None:
         (USUAL - 6, 0.5, 0.0, HOLD),  # as loud as that is not soft
         (USUAL - 7, 0.5, 0.0, WAIT),
         (USUAL - 7, 0.5, 0.2, IGNORE),
-        (USUAL - 7, 0.7, 0.0, TAKE),  # a soft voice is heard too, if later
+        (USUAL - 7, 2.08, 0.0, WAIT),
+        (USUAL - 7, 2.1, 0.0, TAKE),  # a soft voice is heard too, if later
     ):
         assert verdict(said(speech, silence, decibels=decibels)) is expected
     quiet = said(0.5, decibels=USUAL - 7)
     assert verdict(quiet, usual=None) is HOLD  # nobody knows yet how loud this caller is
     assert verdict(said(0.5, decibels=USUAL - 7, text="stop")) is TAKE
+    talk = said(0.5, decibels=USUAL - 7, text="what time is it")
+    assert verdict(talk) is WAIT  # it may be somebody else's
+    talk.complete = True
+    assert verdict(talk) is TAKE
 
 
 def test_min_words() -> None:
     two = replace(SETTINGS, min_words=2)
     assert verdict(said(5.0, text="what"), two) is HOLD
+    assert verdict(said(0.5, 0.2), two) is HOLD
     assert verdict(said(0.5, text="what time"), two) is TAKE
     assert verdict(said(0.5, text="okay what"), two) is HOLD  # an assent is no word
     assert verdict(said(0.5, text="stop"), two) is TAKE  # whatever the number

@@ -31,20 +31,20 @@ def test_at_first_everything_may_be_the_caller() -> None:
 
 def test_a_steady_noise_does_not_stand_out_and_a_nearer_voice_does() -> None:
     background = heard(babble(-35.0, 3.0))
-    assert standing_out(background, babble(-35.0, 3.0, seed=2)) < 0.02
+    assert standing_out(background, babble(-35.0, 3.0, seed=2)) < 0.05
     assert standing_out(background, [-23.0] * 10) >= 0.7
 
 
 def test_a_noise_that_begins_in_the_call_is_known_within_three_seconds() -> None:
     background = heard([-60.0] * 100)
     standing_out(background, babble(-35.0, 3.0))
-    assert standing_out(background, babble(-35.0, 2.0, seed=2)) < 0.02
+    assert standing_out(background, babble(-35.0, 2.0, seed=2)) < 0.05
 
 
 def test_a_word_hardly_moves_it_and_a_silence_soon_brings_it_back() -> None:
     background = heard([-60.0] * 100)
     assert standing_out(background, [-20.0] * 20) == 1.0
-    assert background.decibels < -54.0
+    assert background.decibels < -53.0
     standing_out(background, [-60.0] * 50)
     assert background.decibels == pytest.approx(-60.0, abs=0.1)
 
@@ -63,6 +63,9 @@ def test_how_loud_the_caller_usually_is() -> None:
         level.receive(decibels)
     level.end_turn()
     assert level.usual == -20.0
-    level.receive(-30.0)
+    level.receive(-40.0)  # somebody else, perhaps
     level.end_turn()
-    assert level.usual == -25.0
+    assert level.usual == -22.0
+    level.receive(-18.0)
+    level.end_turn()
+    assert level.usual == -18.0

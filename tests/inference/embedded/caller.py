@@ -14,23 +14,45 @@ from inference.protocol import Chunk, Speech, Transcript
 from media.frames import AudioFrame, Samples
 
 _SPEAKER = """
-import sys
+import os, sys
 from inference.embedded import espeak
-espeak._library().dll.espeak_ng_SetRandSeed(1)  # it was seeded with the time of day
-sys.stdout.buffer.write(espeak.synthesize(sys.argv[1], sys.argv[2])[0].tobytes())
+
+for line in sys.stdin:
+    words, voice = line.rstrip("\\n").split("\\t")
+    child = os.fork()
+    if child == 0:
+        espeak._library().dll.espeak_ng_SetRandSeed(1)  # it was seeded with the time of day
+        sound = espeak.synthesize(words, voice)[0].tobytes()
+        sys.stdout.buffer.write(len(sound).to_bytes(4, "little") + sound)
+        sys.stdout.buffer.flush()
+        os._exit(0)
+    os.waitpid(child, 0)
 """
+
+
+@cache
+def _speaker() -> "subprocess.Popen[bytes]":
+    command = [sys.executable, "-c", _SPEAKER]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+
+def _spoken(words: str, voice: str) -> bytes:
+    speaker = _speaker()
+    assert speaker.stdin is not None
+    assert speaker.stdout is not None
+    speaker.stdin.write(f"{words}\t{voice}\n".encode())
+    speaker.stdin.flush()
+    return speaker.stdout.read(int.from_bytes(speaker.stdout.read(4), "little"))
 
 
 @cache
 def caller_says(words: str, voice: str = "en-us+f5") -> Samples:
     """16 kHz speech between a quarter and half a second of soft noise.
 
-    A process of its own speaks: espeak-ng's sound depends on all that it has said before.
+    A process of its own speaks: espeak-ng's sound depends on all that it has said before. They are
+    forks of one that has said nothing yet, which take a tenth of the time.
     """
-    spoken = subprocess.run(
-        [sys.executable, "-c", _SPEAKER, words, voice], capture_output=True, check=True
-    )
-    audio = np.frombuffer(spoken.stdout, dtype=np.int16)
+    audio = np.frombuffer(_spoken(words, voice), dtype=np.int16)
     speech = soxr.resample(audio.astype(np.float32), RATE, 16000) * 0.7
     padded = np.concatenate([np.zeros(4000), speech, np.zeros(6400)])
     noise = np.random.default_rng(7).normal(0, 10, len(padded))

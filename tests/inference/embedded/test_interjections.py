@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from inference.embedded import EmbeddedEngine
+from inference.embedded.hint_grammar import HintGrammar
 from inference.embedded.interjections import LONGEST, Interjections, ShortSpeech
 from inference.protocol import EngineSettings, Heard, Transcript, Voice
 from media.frames import Samples
@@ -130,6 +131,26 @@ def test_any_sound_of_any_length_is_borne(interjections: Interjections) -> None:
     for length in (0, 1, 2, 399, 400, 700, 2400, 16000):
         for samples in (np.full(length, -32768), rng.integers(-32768, 32768, length)):
             assert interjections.recognise(samples.astype(np.int16)) == ""
+
+
+def test_callers_who_are_heard_at_once_are_heard_as_alone() -> None:
+    grammar = HintGrammar((*BACKCHANNELS, *STOPS))
+    phrases = ("wait a minute", "be quiet", "one moment")
+    said = [caller_says(phrase, "en-us+edward") for phrase in phrases]
+    waiting = {phrase: grammar.hear(a) for phrase, a in zip(phrases, said, strict=True)}
+    dropped = grammar.hear(said[0])
+    found: dict[str, str] = {}
+    assert [next(hearing) for hearing in waiting.values()] == [None, None, None]
+    next(dropped)
+    del dropped  # this caller went on, or hung up
+    while waiting:
+        for phrase, hearing in list(waiting.items()):
+            try:
+                next(hearing)
+            except StopIteration as heard:
+                found[phrase] = heard.value
+                del waiting[phrase]
+    assert found == {phrase: phrase for phrase in phrases}
 
 
 def test_without_hints_nothing_is_heard() -> None:
