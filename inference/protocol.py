@@ -58,6 +58,7 @@ class EngineInfo:
     voices: tuple[VoiceInfo, ...] = ()
     emotions: tuple[str, ...] = ()
     languages: tuple[str, ...] = ()
+    partials: bool = False  # it gives words while it listens
 
 
 @dataclass(frozen=True, slots=True)

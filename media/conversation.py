@@ -120,7 +120,8 @@ class Conversation:
     """The turns of one call, and the playout of the answers.
 
     Frames come in at `input_rate`, 20 ms each; `pull` gives 20 ms at `output_rate`. `phrases` are
-    the words that do not interrupt, and those that do at once; `turn_model` judges by its sound
+    the words that do not interrupt, and those that do at once, `partials` whether the engine gives
+    words while it listens; `turn_model` judges by its sound
     whether a turn is over. `detector` may be given for tests; otherwise it is the one the settings
     name.
     """
@@ -137,6 +138,7 @@ class Conversation:
         input_rate: int,
         output_rate: int,
         reply_timeout: float,
+        partials: bool = False,
         turn_model: TurnModel | None = None,
         detector: VoiceDetector | None = None,
     ) -> None:
@@ -160,7 +162,7 @@ class Conversation:
         self._latest = 0  # number given to a turn, or to what might have become one
         self._text = ""  # of the caller's turn, as understood so far
         self._complete: bool | None = None
-        self._worded = False  # the engine has given words while it listened
+        self._worded = partials
         self._silence = 0.0  # seconds since the last sound of the caller's turn
         self._pre_roll: deque[Heard] = deque(maxlen=PRE_ROLL_FRAMES)
         self._utterance: deque[Heard] = deque(maxlen=UTTERANCE_FRAMES)
@@ -217,8 +219,12 @@ class Conversation:
     def receive_frame(self, frame: AudioFrame, now: float) -> None:
         """Hear the next 20 ms of the caller."""
         self._now = now
+        for part in self._hearing.receive(frame, now):
+            self._hear(part, now)
+
+    def _hear(self, frame: AudioFrame, now: float) -> None:
         in_turn = self._state in (State.USER_SPEAKING, State.ENDPOINTING)
-        heard = self._hearing.receive(frame, now, in_turn)
+        heard = self._hearing.hear(frame, in_turn)
         activity = heard.activity
         if not in_turn:
             self._pre_roll.append(heard)
@@ -265,7 +271,6 @@ class Conversation:
         """What the engine understands of the caller, and whether it sounds finished."""
         if self._state is State.CLOSED:
             return
-        self._worded = self._worded or not final
         if self._overlap and turn == self._overlap.turn:
             self._overlap.understand(text, complete)
             self._judge()

@@ -1,7 +1,8 @@
 """Takes the bot's own voice out of the microphone of a caller without an echo canceller.
 
 While nothing is known of an echo, a frame passes as it is, unless it could be one: then it is held
-back until correlation has decided, within a quarter of a second. Once the line's echo is known its
+back until correlation has decided, within a quarter of a second, and comes out late but whole if it
+was none. Once the line's echo is known its
 linear part is predicted and subtracted, and what may be left of it is suppressed; of a frame in
 which there is no more than that the line's noise is left, one with a caller in it keeps the
 caller's bands.
@@ -41,6 +42,7 @@ ENOUGH, ENOUGH_AGAIN = 14.0, 8.0  # ... to be certain for the first time, and of
 SAME = 0.004  # seconds between delays that the filter makes up for
 LOOK_FRAMES = 3  # between two correlations while something has to be decided
 WATCH_FRAMES = 40  # ... while all seems to be well
+MOST_HELD_BACK = 25  # frames
 DECIDE_FRAMES = 12  # of sound without an echo in it: it may be the caller's
 SETTLED_FRAMES = 75  # ... and it is, so that there is no haste to look again
 QUIET = 1e-4  # mic to played, in power: so quiet is no echo to speak of
@@ -112,6 +114,7 @@ class EchoGate:
         self._likely = 0.0  # seconds: the delay of the last look, certain or not
         self._noise = -1.0  # power of the microphone's; not known yet
         self._hushed = 0
+        self._held_back: list[Samples] = []
         self._unexplained = 0
         self._since_look = 0
         self._quiet = np.zeros(round(MAX_DELAY / FRAME_SECONDS), dtype=np.int64)  # frames, by delay
@@ -138,8 +141,22 @@ class EchoGate:
     def receive_played(self, sequence: int, now: float) -> None:
         """The client plays this frame next. Correlation finds the delay without it."""
 
-    def receive(self, samples: Samples, now: float) -> Samples:
-        """The microphone's next frame, without the echo; of the same length."""
+    def receive(self, samples: Samples, now: float) -> list[Samples]:
+        """The microphone's next frame, without the echo.
+
+        Or none, until it is known whether this is an echo, and then all that were held back: none
+        is lost, and each is as long as it came.
+        """
+        frame = self._receive(samples, now)
+        if frame is None:
+            self._held_back.append(samples)
+            return []
+        held_back, self._held_back = self._held_back, []
+        if self._delay is not None:  # it was one
+            held_back = [self._hush(len(held)) for held in held_back]
+        return [*held_back, frame]
+
+    def _receive(self, samples: Samples, now: float) -> Samples | None:
         if not len(samples):
             return samples
         position = self._reference.count
@@ -170,8 +187,8 @@ class EchoGate:
             return samples
         return samples if self._gain else np.zeros_like(samples)
 
-    def _decide(self, samples: Samples, power: float, position: int) -> Samples:
-        """No echo is known: is this one?"""
+    def _decide(self, samples: Samples, power: float, position: int) -> Samples | None:
+        """No echo is known: is this one? None: that is not known yet."""
         self._since_look += 1
         quiet = power < self._noise * LOUDER
         silent = self._quiet.min() >= QUIET_FRAMES  # so far nothing had an echo
@@ -186,7 +203,8 @@ class EchoGate:
                 self._quiet += self._reference.peaks(oldest, len(self._quiet)) > LOUD
         if quiet:
             self._unexplained = max(0, self._unexplained - 1)
-            return samples
+            waits = self._held_back and self._unexplained
+            return None if waits and len(self._held_back) < MOST_HELD_BACK else samples
         self._unexplained += 1
         settled = silent or self._unexplained > SETTLED_FRAMES
         cleared = settled or self._unexplained > DECIDE_FRAMES
@@ -195,16 +213,16 @@ class EchoGate:
         ):
             self._look()
             if self._delay is not None:
-                return self._hush()
-        return samples if cleared else self._hush()
+                return self._hush(len(samples))
+        return samples if cleared or len(self._held_back) == MOST_HELD_BACK else None
 
-    def _hush(self) -> Samples:
+    def _hush(self, length: int) -> Samples:
         """The line's noise, and nothing else.
 
         After digital silence a detector is slow to find speech, and everything is loud.
         """
-        self._hushed = (self._hushed + self._length) % (len(HUSH) - self._length)
-        noise = HUSH[self._hushed : self._hushed + self._length]
+        self._hushed = (self._hushed + length) % (len(HUSH) - length)
+        noise = HUSH[self._hushed : self._hushed + length]
         return (noise * np.float32(32768 * math.sqrt(max(0.0, self._noise)))).astype(np.int16)
 
     def _look(self) -> None:
@@ -375,7 +393,7 @@ class EchoGate:
         length = self._length
         target = 1.0 if self._hang else 0.0
         if not target and not self._gain:
-            return self._hush()
+            return self._hush(length)
         gains = np.clip(1 - bound / left, FLOOR**2, 1) ** 0.5
         response = gain_filter(gains.astype(np.float32), self._interpolation)
         out = np.fft.irfft(np.fft.rfft(self._two[0]) * response)[length:]

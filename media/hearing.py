@@ -34,7 +34,7 @@ class Heard:
 
 
 class Hearing:
-    """One call's ear. `played` what goes out, `hear` what comes in.
+    """One call's ear: `play` what goes out, `receive` what comes in, and `hear` what is left of it.
 
     `detector` may be given for tests; otherwise it is the one the settings name.
     """
@@ -68,10 +68,19 @@ class Hearing:
         if self._gated:
             self._gate.receive_played(sequence, now)
 
-    def receive(self, frame: AudioFrame, now: float, in_turn: bool) -> Heard:
-        """Take the next 20 ms; `in_turn` while the caller has the turn."""
-        if self._gated:
-            frame = AudioFrame(self._gate.receive(frame.samples, now), frame.rate)
+    def receive(self, frame: AudioFrame, now: float) -> list[AudioFrame]:
+        """Take the next 20 ms: what can be heard now, in frames without the echo.
+
+        None while the gate waits to know whether this is one, and then several.
+        """
+        if not self._gated:
+            return [frame]
+        return [
+            AudioFrame(samples, frame.rate) for samples in self._gate.receive(frame.samples, now)
+        ]
+
+    def hear(self, frame: AudioFrame, in_turn: bool) -> Heard:
+        """Look for the caller's voice in the next of these; `in_turn` while he has the turn."""
         decibels = level(frame.samples)
         fresh = self._resampler.process(frame.samples)
         self._detect(fresh)

@@ -74,18 +74,29 @@ class Overlap:
     loudest: float = -math.inf  # dBFS
     _before: float = 0.0  # seconds of speech, of the runs that are over
     _run: float = 0.0  # and of the latest
+    _lasted_before: float = 0.0  # the same with the gaps in the runs
+    _lasted: float = 0.0
 
     @property
     def speech(self) -> float:
         """Seconds of it."""
         return self._before + self._run
 
+    @property
+    def length(self) -> float:
+        """Seconds of it, with the gaps, of which noise makes many: as much again at most."""
+        return min(max(self.speech, self._lasted_before + self._lasted), 2 * self.speech)
+
     def follow(self, activity: Activity, decibels: float) -> None:
         """Hear the caller's next frame, of this level in dBFS."""
         run = activity.speech + activity.attack
         if run < self._run:
             self._before += self._run
+            self._lasted_before += self._lasted
+            self._lasted = 0.0
         self._run = run
+        if not activity.silence:
+            self._lasted = activity.age
         self.silence = activity.silence
         self.over = not activity.speech
         if not activity.silence:
@@ -123,14 +134,14 @@ def judge(
     by_length = not (settings.min_words and worded)
     # Assent may go on for a while, and what is soft may be the background before it is known.
     longest = settings.backchannel_duration * (3 if soft else 2 if backchannel else 1)
-    if by_length and said.speech >= longest - EPSILON:
+    if by_length and said.length >= longest - EPSILON:
         return Verdict.TAKE
     if backchannel and said.silence >= PAUSE - EPSILON:
         return Verdict.IGNORE
     if soft:
         return Verdict.IGNORE if said.over else Verdict.WAIT
     enough = UNKNOWN if worded else UNWORDED
-    if by_length and said.over and said.speech >= enough - EPSILON:
+    if by_length and said.over and said.length >= enough - EPSILON:
         return Verdict.TAKE
     if said.silence >= settings.false_interruption_timeout - EPSILON:
         return Verdict.IGNORE

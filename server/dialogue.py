@@ -83,5 +83,6 @@ def begin_dialogue(
         input_rate=engine.input_rate,
         output_rate=output_rate,
         reply_timeout=reply_timeout,
+        partials=engine.partials,
         turn_model=turns.turn_model,
     )

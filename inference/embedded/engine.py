@@ -53,7 +53,15 @@ _AHEAD_SILENCE = 0.12
 class EmbeddedEngine:
     """Skills by grammar; what fits none goes to the chat endpoint, or is not understood."""
 
-    info = EngineInfo("embedded", "turn", RATE, voice_infos(), tuple(EMOTIONS), tuple(LANGUAGES))
+    info = EngineInfo(
+        "embedded",
+        "turn",
+        RATE,
+        voice_infos(),
+        tuple(EMOTIONS),
+        tuple(LANGUAGES),
+        partials=True,
+    )
 
     def __init__(
         self, settings: EngineSettings, now: Callable[[], datetime] = datetime.now

@@ -79,6 +79,7 @@ class Call:
         vad: VadSettings | None = None,
         endpointing: EndpointingSettings | None = None,
         interruption: InterruptionSettings | None = None,
+        partials: bool = False,
     ) -> None:
         self.conversation = Conversation(
             vad or VadSettings(),
@@ -88,6 +89,7 @@ class Call:
             input_rate=VAD_RATE,
             output_rate=OUT,
             reply_timeout=REPLY_TIMEOUT,
+            partials=partials,
             detector=SignDetector(),
         )
         self.step = 0

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.bargein.acoustics import EchoPath, EchoRoom
-from media.echo_gate import EchoGate
+from media.echo_gate import DECIDE_FRAMES, MOST_HELD_BACK, EchoGate
 from media.frames import Samples, silence
 from tests.media.conftest import synthesize
 
@@ -84,7 +84,7 @@ class Line:
             if frames[max(0, number - 15) : number + 1].any():  # as the playout trails off
                 gate.play(frame, number, now + float(generator.uniform(0, 0.002)))
             arrived = now + 0.02 + self.network + float(generator.uniform(0, self.jitter))
-            out.append(gate.receive(piece, arrived - self.network))
+            out += gate.receive(piece, arrived - self.network)
         return microphone, np.concatenate(out), gate
 
     def _shifted(self, frames: Samples) -> Samples:
@@ -238,13 +238,32 @@ def test_the_next_answer_is_known_at_once(answer: Samples) -> None:
     assert decibels(out[second]) < decibels(heard[second]) - 25
 
 
+def test_a_caller_before_anything_is_known_is_heard_late_and_whole(
+    answer: Samples, request_: Samples
+) -> None:
+    other = soxr.resample(request_, OUT, 1.3 * OUT).astype(np.int16)  # not the bot's own voice
+    spoken = np.concatenate((silence(round(0.3 * OUT)), other))
+    heard, out, _ = Line(path=None).run(answer, spoken)
+    assert np.array_equal(heard, out)
+    gate = EchoGate(input_rate=16_000, output_rate=OUT)
+    given = []
+    for number in range(60):
+        gate.play(answer[number * 480 :][:480], number, number * 0.02)
+        given.append(len(gate.receive(heard[number * 320 :][:320], number * 0.02 + 0.02)))
+    first = given.index(0)
+    assert given[first:][:DECIDE_FRAMES].count(0) == DECIDE_FRAMES
+    assert DECIDE_FRAMES < max(given) <= MOST_HELD_BACK
+    assert sum(given) == 60
+
+
 def test_frames_of_any_length(answer: Samples) -> None:
     gate = EchoGate(input_rate=16_000, output_rate=OUT)
-    assert len(gate.receive(silence(0), 1.0)) == 0
+    assert [len(frame) for frame in gate.receive(silence(0), 1.0)] == [0]
     for number in range(100):
         gate.play(answer[number * 480 : (number + 1) * 480], number, 1 + number * 0.02)
         for length in (1, 160, 320, 479):
-            assert len(gate.receive(silence(length), 1 + number * 0.02)) == length
+            out = gate.receive(silence(length), 1 + number * 0.02)
+            assert [len(frame) for frame in out] == [length]
 
 
 times = st.floats() | st.floats(0, 10)
@@ -258,6 +277,7 @@ pcm = st.sampled_from([0, 1, -32768, 32767]) | st.integers(-32768, 32767)
 )
 def test_any_frames_at_any_time(steps: list[tuple[bool, float, int, int]], rate: int) -> None:
     gate = EchoGate(input_rate=rate, output_rate=OUT)
+    held_back = 0
     for sequence, (play, now, peak, seed) in enumerate(steps):
         length = 480 if play else rate // 50
         noise = np.random.default_rng(seed).uniform(-1, 1, length)
@@ -267,8 +287,10 @@ def test_any_frames_at_any_time(steps: list[tuple[bool, float, int, int]], rate:
             gate.receive_played(sequence, now)
         else:
             out = gate.receive(frame, now)
-            assert out.dtype == np.int16
-            assert out.shape == frame.shape
+            assert all(one.dtype == np.int16 and one.shape == frame.shape for one in out)
+            held_back += 1 - len(out)
+            assert 0 <= held_back <= MOST_HELD_BACK
+            assert not (out and held_back)
         assert (
             gate.path is None
             or np.isfinite((gate.path.delay, gate.path.coupling, gate.path.reduction)).all()

@@ -20,7 +20,7 @@ def speech(hearing: Hearing, level: float, frames: int) -> list[float]:
     out = []
     for _ in range(frames):
         samples = random.normal(0, level, 320).astype(np.int16)
-        heard = hearing.receive(AudioFrame(samples, VAD_RATE), 0.0, in_turn=False)
+        heard = hearing.hear(AudioFrame(samples, VAD_RATE), in_turn=False)
         out.append(heard.activity.speech)
     return out
 

@@ -115,6 +115,22 @@ def test_without_second_thoughts() -> None:
     assert verdict(said(0.1, text="okay"), rash) is TAKE
 
 
+def test_gaps_count_as_much_as_the_speech_around_them() -> None:
+    """In a noise only the loudest of a caller's words stand out."""
+    overlap = Overlap()
+    for speech, age, silence in ((0.2, 0.2, 0.0), (0.2, 0.34, 0.14), (0.4, 0.68, 0.0)):
+        overlap.follow(Activity(speech, 0.0, age, silence), USUAL)
+    assert (overlap.speech, overlap.length) == (0.4, 0.68)
+    assert verdict(overlap) is HOLD
+    overlap.follow(Activity(0.42, 0.0, 0.7, 0.0), USUAL)
+    assert verdict(overlap) is TAKE
+    clicks = Overlap()
+    for number in range(1, 12):
+        clicks.follow(Activity(0.02 * number, 0.0, 0.18 * number, 0.0), USUAL)
+    assert clicks.length == pytest.approx(0.44)
+    assert verdict(clicks) is HOLD
+
+
 def test_several_runs_are_one_thing_said() -> None:
     overlap = Overlap()
     overlap.follow(Activity(0.3, 0.04, 0.3, 0.0), -20.0)
