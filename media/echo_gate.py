@@ -43,12 +43,13 @@ SAME = 0.004  # seconds between delays that the filter makes up for
 LOOK_FRAMES = 3  # between two correlations while something has to be decided
 WATCH_FRAMES = 40  # ... while all seems to be well
 MOST_HELD_BACK = 25  # frames
+UNLIKELY_FRAMES = 6  # of sound that nothing speaks for an echo in: two looks
 DECIDE_FRAMES = 12  # of sound without an echo in it: it may be the caller's
 SETTLED_FRAMES = 75  # ... and it is, so that there is no haste to look again
 QUIET = 1e-4  # mic to played, in power: so quiet is no echo to speak of
 HIGHEST_COUPLING = 4.0  # of powers
 LOUD = 0.04  # peak of what is played that an echo would be heard of
-QUIET_FRAMES = 20  # without an echo of what was played: there is none
+QUIET_FRAMES = 12  # without an echo of what was played: there is none
 LOUDER = 4.0  # power over the noise that is a sound
 
 WITHOUT, DURING_SPEECH = 0.7, 2.0  # how much of the residual is taken for somebody else's
@@ -207,7 +208,9 @@ class EchoGate:
             return None if waits and len(self._held_back) < MOST_HELD_BACK else samples
         self._unexplained += 1
         settled = silent or self._unexplained > SETTLED_FRAMES
-        cleared = settled or self._unexplained > DECIDE_FRAMES
+        looked = self._unexplained > UNLIKELY_FRAMES
+        enough = UNLIKELY_FRAMES if looked and not self._support else DECIDE_FRAMES
+        cleared = settled or self._unexplained > enough
         if self._since_look >= (WATCH_FRAMES if settled else LOOK_FRAMES) and (
             self._unexplained >= LOOK_FRAMES
         ):

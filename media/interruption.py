@@ -29,6 +29,9 @@ UNWORDED = 0.3
 UNKNOWN = 0.5
 """The same where it gives words but found none: it would have known most backchannels."""
 
+UNDERSTOOD_AFTER = 0.3
+"""Seconds of silence after a word in which an engine that knows it has said so."""
+
 PAUSE = 0.1
 """Seconds of silence after which a backchannel that was understood as one is over."""
 
@@ -138,11 +141,17 @@ def judge(
         return Verdict.TAKE
     if backchannel and said.silence >= PAUSE - EPSILON:
         return Verdict.IGNORE
-    if soft:
-        return Verdict.IGNORE if said.over else Verdict.WAIT
-    enough = UNKNOWN if worded else UNWORDED
-    if by_length and said.over and said.length >= enough - EPSILON:
-        return Verdict.TAKE
     if said.silence >= settings.false_interruption_timeout - EPSILON:
         return Verdict.IGNORE
+    if soft:
+        return Verdict.WAIT
+    if by_length and _was_meant(said, worded):
+        return Verdict.TAKE
     return Verdict.HOLD
+
+
+def _was_meant(said: Overlap, worded: bool) -> bool:
+    """Of full-voiced speech that is over: whether it was too long for nothing."""
+    if worded:
+        return said.silence >= UNDERSTOOD_AFTER - EPSILON and said.length >= UNKNOWN - EPSILON
+    return said.over and said.length >= UNWORDED - EPSILON

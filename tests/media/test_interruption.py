@@ -47,8 +47,8 @@ def verdict(
         (0.7, 0.0, TAKE),  # longer than a backchannel
         (0.48, 0.58, HOLD),  # something may still follow
         (0.48, 0.6, IGNORE),  # nothing did
-        (0.5, 0.18, HOLD),
-        (0.5, 0.2, TAKE),  # too long for a word that would have been known
+        (0.5, 0.28, HOLD),
+        (0.5, 0.3, TAKE),  # too long for a word that would have been known
     ],
 )
 def test_by_length_alone(speech: float, silence: float, expected: Verdict) -> None:
@@ -77,7 +77,8 @@ def test_soft_speech_never_silences_the_answer() -> None:
     for decibels, speech, silence, expected in (
         (USUAL - 6, 0.5, 0.0, HOLD),  # as loud as that is not soft
         (USUAL - 7, 0.5, 0.0, WAIT),
-        (USUAL - 7, 0.5, 0.2, IGNORE),
+        (USUAL - 7, 0.5, 0.58, WAIT),  # its words may still come
+        (USUAL - 7, 0.5, 0.6, IGNORE),
         (USUAL - 7, 2.08, 0.0, WAIT),
         (USUAL - 7, 2.1, 0.0, TAKE),  # a soft voice is heard too, if later
     ):
@@ -94,7 +95,7 @@ def test_soft_speech_never_silences_the_answer() -> None:
 def test_min_words() -> None:
     two = replace(SETTINGS, min_words=2)
     assert verdict(said(5.0, text="what"), two) is HOLD
-    assert verdict(said(0.5, 0.2), two) is HOLD
+    assert verdict(said(0.5, 0.3), two) is HOLD
     assert verdict(said(0.5, text="what time"), two) is TAKE
     assert verdict(said(0.5, text="okay what"), two) is HOLD  # an assent is no word
     assert verdict(said(0.5, text="stop"), two) is TAKE  # whatever the number
@@ -106,7 +107,7 @@ def test_an_engine_without_words_is_stopped_by_a_short_word_too() -> None:
     assert verdict(said(0.3, 0.2), worded=False) is TAKE
     assert verdict(said(0.28, 0.2), worded=False) is HOLD  # a cough
     assert verdict(said(0.3, 0.2), worded=True) is HOLD
-    assert verdict(said(0.3, 0.2, decibels=USUAL - 7), worded=False) is IGNORE
+    assert verdict(said(0.3, 0.2, decibels=USUAL - 7), worded=False) is WAIT
 
 
 def test_without_second_thoughts() -> None:

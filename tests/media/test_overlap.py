@@ -159,8 +159,8 @@ def test_soft_speech_lowers_it_and_leaves_no_gap() -> None:
     softly(20)
     assert call.state == "speaking"
     assert set(levels(call)[2:]) == {LOWERED}
-    call.hear(30 * ".")
-    assert set(levels(call)[32:]) == {1.0}
+    call.hear(40 * ".")
+    assert set(levels(call)[51:]) == {1.0}
     softly(20)
     assert understand(call, call.conversation.turn + 2, "stop")  # its words are heard
     assert call.state == "user_speaking"
