@@ -520,7 +520,7 @@ def test_speech_that_begins_under_the_end_of_the_answer() -> None:
 @pytest.mark.parametrize("begin", [asked, answering])
 @pytest.mark.parametrize(
     ("before", "frames"),
-    [(".", 0), ("o", 1), ("oo", 2), ("ooo", 2), (30 * "o", 2), ("oo.", 0), ("o.o", 1)],
+    [(".", 0), ("o", 1), ("oo", 2), ("ooo", 3), (30 * "o", 4), ("oo.", 0), ("o.o", 1)],
 )
 def test_an_attack_brings_a_barge_in_forward(
     begin: Callable[[], Call], before: str, frames: int

@@ -233,9 +233,9 @@ def test_times_do_not_drift_in_an_hour_of_speech() -> None:
 # The attack: the sound right before a run
 
 
-def test_the_attack_is_two_frames() -> None:
+def test_the_attack_is_four_frames() -> None:
     """The scripts below count on it."""
-    assert ATTACK_FRAMES == 2
+    assert ATTACK_FRAMES == 4
 
 
 @pytest.mark.parametrize(
@@ -244,8 +244,8 @@ def test_the_attack_is_two_frames() -> None:
         ("x", 0.0),
         ("ox", 0.02),
         ("oox", 0.04),
-        ("ooox", 0.04),
-        (50 * "o" + "x", 0.04),
+        ("ooox", 0.06),
+        (50 * "o" + "x", 0.08),
         ("--x", 0.04),  # not yet speech for the detector
         (".ox", 0.02),
         ("o.x", 0.0),
