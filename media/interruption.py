@@ -20,7 +20,7 @@ from enum import Enum
 from media.phrases import Phrases, count_words, has_stop, is_backchannel, normalize
 from media.vad import Activity
 
-SOFT = 6.0
+SOFT = 8.0
 """dB under the caller's usual level at which speech is soft."""
 
 UNWORDED = 0.3
@@ -136,7 +136,7 @@ def judge(
     backchannel = is_backchannel(said.words, phrases)
     by_length = not (settings.min_words and worded)
     # Assent may go on for a while, and what is soft may be the background before it is known.
-    longest = settings.backchannel_duration * (3 if soft else 2 if backchannel else 1)
+    longest = settings.backchannel_duration * (1.5 if soft else 2 if backchannel else 1)
     if by_length and said.length >= longest - EPSILON:
         return Verdict.TAKE
     if backchannel and said.silence >= PAUSE - EPSILON:

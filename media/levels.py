@@ -22,45 +22,38 @@ never over some frames together; the caller was found after 130 ms in the median
 after 120 ms in a quiet place.
 """
 
-RISE, FALL = 16.0, 24.0
+RISE, FALL = 24.0, 24.0
 """dB per second by which the background follows what is louder, and what is quieter.
 
-Faster down than up, it settles where three of five frames are louder: a noise that begins is known
-in a second or two, and a word, which is over sooner, hardly moves it.
+It settles at the median: a noise that begins is known in a second, before it can be taken for an
+interruption, and a word is over sooner.
 """
 
 QUIETEST = -60.0
 """dBFS; whatever is quieter than that is as quiet."""
 
-RISE_IN_TURN = 2.0
+RISE_IN_TURN = 3.0
 """The same while the caller has the turn, and what is louder is mostly he."""
-
-FIRST_SECONDS = 0.2
-"""Of a call: as quiet as the quietest of it is the background at first."""
 
 
 @dataclass(slots=True)
 class Background:
     """Follows the level of what is no speech of the caller's."""
 
-    decibels: float = 0.0  # dBFS
+    decibels: float = QUIETEST  # dBFS
     _power: float = 0.0  # of the latest frames, smoothed; full scale is 1
-    _seen: float = 0.0  # seconds
 
     def receive(self, decibels: float, seconds: float, in_turn: bool) -> bool:
         """Take the next frame's level in dBFS: whether it may hold the caller's voice."""
         power = 10 ** (max(decibels, QUIETEST) / 10)
-        self._power += (SMOOTHING if self._seen else 1.0) * (power - self._power)
+        self._power += (SMOOTHING if self._power else 1.0) * (power - self._power)
         now = 10 * math.log10(self._power)
-        stands_out = self._seen < FIRST_SECONDS or now >= self.decibels + MARGIN
-        if self._seen < FIRST_SECONDS:
-            self.decibels = min(self.decibels, now)
-        elif now > self.decibels:
+        stands_out = now >= self.decibels + MARGIN
+        if now > self.decibels:
             step = (RISE_IN_TURN if in_turn else RISE) * seconds
             self.decibels = min(now, self.decibels + step)
         else:
             self.decibels = max(now, self.decibels - FALL * seconds)
-        self._seen += seconds
         return stands_out
 
 

@@ -75,18 +75,18 @@ def test_by_words(text: str, speech: float, silence: float, expected: Verdict) -
 
 def test_soft_speech_never_silences_the_answer() -> None:
     for decibels, speech, silence, expected in (
-        (USUAL - 6, 0.5, 0.0, HOLD),  # as loud as that is not soft
-        (USUAL - 7, 0.5, 0.0, WAIT),
-        (USUAL - 7, 0.5, 0.58, WAIT),  # its words may still come
-        (USUAL - 7, 0.5, 0.6, IGNORE),
-        (USUAL - 7, 2.08, 0.0, WAIT),
-        (USUAL - 7, 2.1, 0.0, TAKE),  # a soft voice is heard too, if later
+        (USUAL - 8, 0.5, 0.0, HOLD),  # as loud as that is not soft
+        (USUAL - 9, 0.5, 0.0, WAIT),
+        (USUAL - 9, 0.5, 0.58, WAIT),  # its words may still come
+        (USUAL - 9, 0.5, 0.6, IGNORE),
+        (USUAL - 9, 1.04, 0.0, WAIT),
+        (USUAL - 9, 1.06, 0.0, TAKE),  # a soft voice is heard too, if later
     ):
         assert verdict(said(speech, silence, decibels=decibels)) is expected
-    quiet = said(0.5, decibels=USUAL - 7)
+    quiet = said(0.5, decibels=USUAL - 9)
     assert verdict(quiet, usual=None) is HOLD  # nobody knows yet how loud this caller is
-    assert verdict(said(0.5, decibels=USUAL - 7, text="stop")) is TAKE
-    talk = said(0.5, decibels=USUAL - 7, text="what time is it")
+    assert verdict(said(0.5, decibels=USUAL - 9, text="stop")) is TAKE
+    talk = said(0.5, decibels=USUAL - 9, text="what time is it")
     assert verdict(talk) is WAIT  # it may be somebody else's
     talk.complete = True
     assert verdict(talk) is TAKE
@@ -107,7 +107,7 @@ def test_an_engine_without_words_is_stopped_by_a_short_word_too() -> None:
     assert verdict(said(0.3, 0.2), worded=False) is TAKE
     assert verdict(said(0.28, 0.2), worded=False) is HOLD  # a cough
     assert verdict(said(0.3, 0.2), worded=True) is HOLD
-    assert verdict(said(0.3, 0.2, decibels=USUAL - 7), worded=False) is WAIT
+    assert verdict(said(0.3, 0.2, decibels=USUAL - 9), worded=False) is WAIT
 
 
 def test_without_second_thoughts() -> None:
