@@ -135,8 +135,8 @@ def judge(
         return Verdict.TAKE
     backchannel = is_backchannel(said.words, phrases)
     by_length = not (settings.min_words and worded)
-    # Assent may go on for a while, and what is soft may be the background before it is known.
-    longest = settings.backchannel_duration * (1.5 if soft else 2 if backchannel else 1)
+    # Assent may go on for a while.
+    longest = settings.backchannel_duration * (2 if backchannel else 1)
     if by_length and said.length >= longest - EPSILON:
         return Verdict.TAKE
     if backchannel and said.silence >= PAUSE - EPSILON:

@@ -79,8 +79,8 @@ def test_soft_speech_never_silences_the_answer() -> None:
         (USUAL - 9, 0.5, 0.0, WAIT),
         (USUAL - 9, 0.5, 0.58, WAIT),  # its words may still come
         (USUAL - 9, 0.5, 0.6, IGNORE),
-        (USUAL - 9, 1.04, 0.0, WAIT),
-        (USUAL - 9, 1.06, 0.0, TAKE),  # a soft voice is heard too, if later
+        (USUAL - 9, 0.68, 0.0, WAIT),
+        (USUAL - 9, 0.7, 0.0, TAKE),  # a soft voice is heard too, if later
     ):
         assert verdict(said(speech, silence, decibels=decibels)) is expected
     quiet = said(0.5, decibels=USUAL - 9)
