@@ -29,6 +29,9 @@ UNWORDED = 0.3
 UNKNOWN = 0.5
 """The same where it gives words but found none: it would have known most backchannels."""
 
+STOPPED = 15.0
+"""dB under its loudest at which a sound has stopped, and has not only become background."""
+
 UNDERSTOOD_AFTER = 0.3
 """Seconds of silence after a word in which an engine that knows it has said so."""
 
@@ -75,6 +78,7 @@ class Overlap:
     silence: float = 0.0  # seconds since its last sound
     over: bool = False  # its latest run of speech has ended
     loudest: float = -math.inf  # dBFS
+    _since: float = -math.inf  # dBFS: the loudest since its last sound
     _before: float = 0.0  # seconds of speech, of the runs that are over
     _run: float = 0.0  # and of the latest
     _lasted_before: float = 0.0  # the same with the gaps in the runs
@@ -90,6 +94,11 @@ class Overlap:
         """Seconds of it, with the gaps, of which noise makes many: as much again at most."""
         return min(max(self.speech, self._lasted_before + self._lasted), 2 * self.speech)
 
+    @property
+    def stopped(self) -> bool:
+        """Whether whoever spoke has paused: talk in the background only ceases to stand out."""
+        return self.over and self._since < self.loudest - STOPPED
+
     def follow(self, activity: Activity, decibels: float) -> None:
         """Hear the caller's next frame, of this level in dBFS."""
         run = activity.speech + activity.attack
@@ -102,7 +111,10 @@ class Overlap:
             self._lasted = activity.age
         self.silence = activity.silence
         self.over = not activity.speech
-        if not activity.silence:
+        if activity.silence:
+            self._since = max(self._since, decibels)
+        else:
+            self._since = -math.inf
             self.loudest = max(self.loudest, decibels)
 
     def understand(self, text: str, complete: bool | None) -> None:
@@ -135,9 +147,9 @@ def judge(
         return Verdict.TAKE
     backchannel = is_backchannel(said.words, phrases)
     by_length = not (settings.min_words and worded)
-    # Assent may go on for a while.
-    longest = settings.backchannel_duration * (2 if backchannel else 1)
-    if by_length and said.length >= longest - EPSILON:
+    # Assent may go on for a while, and what is soft and does not stop may be the background.
+    patience = 3 if soft and not said.stopped else 2 if backchannel else 1
+    if by_length and said.length >= patience * settings.backchannel_duration - EPSILON:
         return Verdict.TAKE
     if backchannel and said.silence >= PAUSE - EPSILON:
         return Verdict.IGNORE

@@ -25,8 +25,7 @@ after 120 ms in a quiet place.
 RISE, FALL = 24.0, 24.0
 """dB per second by which the background follows what is louder, and what is quieter.
 
-It settles at the median: a noise that begins is known in a second, before it can be taken for an
-interruption, and a word is over sooner.
+It settles at the median: a noise that begins is known in a second, and a word is over sooner.
 """
 
 QUIETEST = -60.0

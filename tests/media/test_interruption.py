@@ -79,8 +79,11 @@ def test_soft_speech_never_silences_the_answer() -> None:
         (USUAL - 9, 0.5, 0.0, WAIT),
         (USUAL - 9, 0.5, 0.58, WAIT),  # its words may still come
         (USUAL - 9, 0.5, 0.6, IGNORE),
-        (USUAL - 9, 0.68, 0.0, WAIT),
-        (USUAL - 9, 0.7, 0.0, TAKE),  # a soft voice is heard too, if later
+        (USUAL - 9, 2.08, 0.0, WAIT),
+        (USUAL - 9, 2.1, 0.0, TAKE),
+        (USUAL - 9, 0.7, 0.18, WAIT),
+        (USUAL - 9, 0.7, 0.2, TAKE),  # a soft voice is heard too, when it pauses
+        (USUAL - 9, 0.68, 0.2, WAIT),
     ):
         assert verdict(said(speech, silence, decibels=decibels)) is expected
     quiet = said(0.5, decibels=USUAL - 9)
@@ -90,6 +93,13 @@ def test_soft_speech_never_silences_the_answer() -> None:
     assert verdict(talk) is WAIT  # it may be somebody else's
     talk.complete = True
     assert verdict(talk) is TAKE
+
+
+def test_soft_talk_that_goes_on_in_the_background_is_no_pause() -> None:
+    talk = said(1.2, decibels=USUAL - 9)
+    talk.follow(Activity(0.0, 0.0, 0.0, 0.2), USUAL - 14)  # it only ceased to stand out
+    assert (talk.over, talk.stopped) == (True, False)
+    assert verdict(talk) is WAIT
 
 
 def test_min_words() -> None:
