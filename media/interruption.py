@@ -36,7 +36,7 @@ UNDERSTOOD_AFTER = 0.3
 """Seconds of silence after a word in which an engine that knows it has said so."""
 
 PAUSE = 0.1
-"""Seconds of silence after which a backchannel that was understood as one is over."""
+"""Seconds of silence that are a pause: a backchannel that was understood as one is over."""
 
 
 EPSILON = 1e-9
@@ -78,7 +78,7 @@ class Overlap:
     silence: float = 0.0  # seconds since its last sound
     over: bool = False  # its latest run of speech has ended
     loudest: float = -math.inf  # dBFS
-    _since: float = -math.inf  # dBFS: the loudest since its last sound
+    _faded: float = 0.0  # seconds from its last sound to the last that was near its loudest
     _before: float = 0.0  # seconds of speech, of the runs that are over
     _run: float = 0.0  # and of the latest
     _lasted_before: float = 0.0  # the same with the gaps in the runs
@@ -97,7 +97,7 @@ class Overlap:
     @property
     def stopped(self) -> bool:
         """Whether whoever spoke has paused: talk in the background only ceases to stand out."""
-        return self.over and self._since < self.loudest - STOPPED
+        return self.over and self.silence - self._faded >= PAUSE - EPSILON
 
     def follow(self, activity: Activity, decibels: float) -> None:
         """Hear the caller's next frame, of this level in dBFS."""
@@ -111,11 +111,11 @@ class Overlap:
             self._lasted = activity.age
         self.silence = activity.silence
         self.over = not activity.speech
-        if activity.silence:
-            self._since = max(self._since, decibels)
-        else:
-            self._since = -math.inf
+        if not activity.silence:
             self.loudest = max(self.loudest, decibels)
+            self._faded = 0.0
+        elif decibels >= self.loudest - STOPPED:
+            self._faded = activity.silence
 
     def understand(self, text: str, complete: bool | None) -> None:
         """These are its words so far, says the engine."""

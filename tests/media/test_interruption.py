@@ -102,6 +102,14 @@ def test_soft_talk_that_goes_on_in_the_background_is_no_pause() -> None:
     assert verdict(talk) is WAIT
 
 
+def test_soft_talk_may_fade_and_is_over_all_the_same() -> None:
+    talk = said(0.8, decibels=USUAL - 9)
+    for silence in range(1, 11):  # frames
+        fading = USUAL - 14 if silence <= 2 else USUAL - 30
+        talk.follow(Activity(0.8 if silence < 10 else 0.0, 0.0, 1.0, silence * 0.02), fading)
+    assert verdict(talk) is TAKE
+
+
 def test_min_words() -> None:
     two = replace(SETTINGS, min_words=2)
     assert verdict(said(5.0, text="what"), two) is HOLD
