@@ -219,7 +219,10 @@ class Conversation:
     def receive_frame(self, frame: AudioFrame, now: float) -> None:
         """Hear the next 20 ms of the caller."""
         self._now = now
-        for part in self._hearing.receive(frame, now):
+        parts = self._hearing.receive(frame, now)
+        if self._overlap and self._hearing.mistaken:
+            self._go_on()
+        for part in parts:
             self._hear(part, now)
 
     def _hear(self, frame: AudioFrame, now: float) -> None:
@@ -472,8 +475,11 @@ class Conversation:
     def _judge(self) -> None:
         said = self._overlap
         assert said is not None
-        usual = self._caller_level.usual
-        match judge(said, self._interruption, self._phrases, usual, self._worded):
+        usual, worded = self._caller_level.usual, self._worded
+        if self._hearing.echoes:
+            # What is left of him tells not how loud he is, and may not be understood.
+            usual, worded = None, False
+        match judge(said, self._interruption, self._phrases, usual, worded):
             case Verdict.HOLD if self._state is State.SPEAKING:
                 self._playout.hold()
                 self._enter(State.HELD)

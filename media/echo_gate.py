@@ -12,6 +12,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from media.echo_canceller import EchoCanceller
 from media.echo_delay import HEARD_SECONDS, MAX_DELAY, SPAN, find_delay
@@ -43,8 +44,11 @@ SAME = 0.004  # seconds between delays that the filter makes up for
 LOOK_FRAMES = 3  # between two correlations while something has to be decided
 WATCH_FRAMES = 40  # ... while all seems to be well
 MOST_HELD_BACK = 25  # frames
-UNLIKELY_FRAMES = 6  # of sound that nothing speaks for an echo in: two looks
-DECIDE_FRAMES = 12  # of sound without an echo in it: it may be the caller's
+EARLY_FRAMES = 5  # of sound, from which on it is known of most that they are none
+UNLIKELY = 6.0  # score under which it is none: 2 of 80 echoes had so little after EARLY_FRAMES
+DECIDE_FRAMES = 12  # of sound, from which on it takes more to be one
+DOUBTFUL = 9.0  # score under which it is none then
+RULED_OUT_FRAMES = 4  # without an echo of what was loud: hardly one of this delay
 SETTLED_FRAMES = 75  # ... and it is, so that there is no haste to look again
 QUIET = 1e-4  # mic to played, in power: so quiet is no echo to speak of
 HIGHEST_COUPLING = 4.0  # of powers
@@ -113,6 +117,7 @@ class EchoGate:
         self._found = 0  # samples: the delay as it was last seen
         self._support = 0.0  # for it
         self._likely = 0.0  # seconds: the delay of the last look, certain or not
+        self._score = 0.0  # its
         self._noise = -1.0  # power of the microphone's; not known yet
         self._hushed = 0
         self._held_back: list[Samples] = []
@@ -124,6 +129,11 @@ class EchoGate:
         self._evidence = 0.0  # of a caller
         self._gain = 1.0
         self._sums = np.zeros(3)  # powers: played, its echo, what is left of it
+
+    @property
+    def knows(self) -> bool:
+        """Whether the line is known to have an echo."""
+        return self._delay is not None
 
     @property
     def path(self) -> EchoPathEstimate | None:
@@ -208,15 +218,14 @@ class EchoGate:
             return None if waits and len(self._held_back) < MOST_HELD_BACK else samples
         self._unexplained += 1
         settled = silent or self._unexplained > SETTLED_FRAMES
-        looked = self._unexplained > UNLIKELY_FRAMES
-        enough = UNLIKELY_FRAMES if looked and not self._support else DECIDE_FRAMES
-        cleared = settled or self._unexplained > enough
-        if self._since_look >= (WATCH_FRAMES if settled else LOOK_FRAMES) and (
-            self._unexplained >= LOOK_FRAMES
-        ):
+        fresh = self._unexplained <= DECIDE_FRAMES
+        pause = WATCH_FRAMES if settled else 1 if fresh or self._held_back else LOOK_FRAMES
+        if self._since_look >= pause and self._unexplained >= LOOK_FRAMES:
             self._look()
             if self._delay is not None:
                 return self._hush(len(samples))
+        likely = self._score >= (UNLIKELY if fresh else DOUBTFUL)
+        cleared = settled or (self._unexplained >= EARLY_FRAMES and not likely)
         return samples if cleared or len(self._held_back) == MOST_HELD_BACK else None
 
     def _hush(self, length: int) -> Samples:
@@ -230,7 +239,7 @@ class EchoGate:
 
     def _look(self) -> None:
         """Search for the delay, and take what is certain."""
-        self._since_look = 0
+        fresh, self._since_look = self._since_look / LOOK_FRAMES, 0
         reference = self._reference
         length = round(SPAN * self._rate)
         end = reference.count
@@ -238,12 +247,16 @@ class EchoGate:
         if self._doubt:  # what was heard before it says where the echo was
             heard = heard.copy()
             heard[: -(self._doubt_age + 1) * self._length] = 0
-        likeness = find_delay(heard, reference.window(end - length, length), self._rate)
+        possible = self._possible() if self._delay is None else None
+        likeness = find_delay(heard, reference.window(end - length, length), self._rate, possible)
+        self._score = likeness.score
         again = abs(likeness.delay - self._likely) < SAME
         self._likely = likeness.delay
         near = self._delay is not None and (abs(likeness.delay - self._delay / self._rate) < NEARBY)
         chance = CHANCE_NEARBY if near else CHANCE
-        self._support = (self._support if again else 0.0) + max(0.0, likeness.score - chance)
+        # What two looks have in common says nothing new.
+        news = min(1.0, fresh) * max(0.0, likeness.score - chance)
+        self._support = (self._support if again else 0.0) + news
         enough = ENOUGH if self._delay is None else ENOUGH_AGAIN
         if likeness.score < CERTAIN and self._support < enough:
             return
@@ -273,6 +286,12 @@ class EchoGate:
         self._loaded = -1
         self._doubt, self._assured = 0, MOVED_FRAMES
         self._agreement = self._expected = 0.0
+
+    def _possible(self) -> NDArray[np.bool_] | None:
+        """The delays at which an echo would have been heard before; None: none is ruled out."""
+        likely = np.pad(self._quiet < RULED_OUT_FRAMES, 1)
+        likely = likely[:-2] | likely[1:-1] | likely[2:]
+        return likely if likely.any() else None
 
     def _cancel(self, sound: Wave, power: float, at: int) -> Samples:
         length, canceller, model = self._length, self._canceller, self._residual

@@ -51,6 +51,7 @@ class Hearing:
         self._settings = settings
         self._gate = EchoGate(input_rate=input_rate, output_rate=output_rate)
         self._gated = echo_gate
+        self._mistaken = False
         self._resampler = Resampler(input_rate, VAD_RATE, "LQ")
         self._detector = detector or make_detector(settings)
         self._pending = silence(0)
@@ -75,9 +76,20 @@ class Hearing:
         """
         if not self._gated:
             return [frame]
-        return [
-            AudioFrame(samples, frame.rate) for samples in self._gate.receive(frame.samples, now)
-        ]
+        knew = self._gate.knows
+        heard = self._gate.receive(frame.samples, now)
+        self._mistaken = self._gate.knows and not knew
+        return [AudioFrame(samples, frame.rate) for samples in heard]
+
+    @property
+    def mistaken(self) -> bool:
+        """The latest frame has shown that this line has an echo: what went before may be one."""
+        return self._mistaken
+
+    @property
+    def echoes(self) -> bool:
+        """Whether this line has an echo, of which no more than a part of the caller's is free."""
+        return self._gated and self._gate.knows
 
     def hear(self, frame: AudioFrame, in_turn: bool) -> Heard:
         """Look for the caller's voice in the next of these; `in_turn` while he has the turn."""

@@ -12,6 +12,11 @@ import soxr
 
 from media.frames import Samples
 
+OUT = 24_000
+ANSWER = (
+    "Once upon a time there was a small village at the foot of a mountain. "
+    "The people there kept bees and sold honey at the market every week."
+)
 RECORDINGS = Path(__file__).parents[3] / "shared" / "audio"
 HUMAN = ("weather_question", "dog-or-cat-3-nowait", "seine")
 SENTENCES = ("What is the weather like today?", "Tell me about cats.", "No, stop, I mean dogs.")
@@ -65,3 +70,17 @@ def utterances(voice: str) -> Callable[[int], list[Samples]]:
         return [soxr.resample(samples, rate, target) for samples, rate in spoken]
 
     return at
+
+
+def at_level(samples: Samples, level: float) -> Samples:
+    """With its loud parts at so many dBFS."""
+    wide = samples.astype(np.float64)
+    loud = wide[np.abs(wide) > np.abs(wide).max() / 20]
+    scaled = wide / np.sqrt(np.mean(loud**2)) * 32768 * 10 ** (level / 20)
+    return np.asarray(scaled.clip(-32768, 32767), dtype=np.int16)
+
+
+@pytest.fixture(scope="module")
+def answer() -> Samples:
+    samples, rate = synthesize(ANSWER)
+    return at_level(soxr.resample(samples, rate, OUT), -20)

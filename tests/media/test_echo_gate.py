@@ -9,35 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.bargein.acoustics import EchoPath, EchoRoom
-from media.echo_gate import DECIDE_FRAMES, MOST_HELD_BACK, UNLIKELY_FRAMES, EchoGate
+from media.echo_gate import EARLY_FRAMES, MOST_HELD_BACK, EchoGate
 from media.frames import Samples, silence
-from tests.media.conftest import synthesize
+from tests.media.conftest import OUT, at_level, synthesize
 
-OUT = 24_000
-ANSWER = (
-    "Once upon a time there was a small village at the foot of a mountain. "
-    "The people there kept bees and sold honey at the market every week."
-)
 REQUEST = "Wait a moment, what time is it?"
 
 
 def decibels(samples: Samples) -> float:
     power = np.mean(np.square(samples, dtype=np.float64)) / 32768**2
     return float(10 * np.log10(power + 1e-12))
-
-
-def at_level(samples: Samples, level: float) -> Samples:
-    """With its loud parts at so many dBFS."""
-    wide = samples.astype(np.float64)
-    loud = wide[np.abs(wide) > np.abs(wide).max() / 20]
-    scaled = wide / np.sqrt(np.mean(loud**2)) * 32768 * 10 ** (level / 20)
-    return np.asarray(scaled.clip(-32768, 32767), dtype=np.int16)
-
-
-@pytest.fixture(scope="module")
-def answer() -> Samples:
-    samples, rate = synthesize(ANSWER)
-    return at_level(soxr.resample(samples, rate, OUT), -20)
 
 
 @pytest.fixture(scope="module")
@@ -250,7 +231,7 @@ def test_a_caller_before_anything_is_known_is_heard_late_and_whole(
     for number in range(60):
         gate.play(answer[number * 480 :][:480], number, number * 0.02)
         given.append(len(gate.receive(heard[number * 320 :][:320], number * 0.02 + 0.02)))
-    assert UNLIKELY_FRAMES < max(given) <= DECIDE_FRAMES + 1
+    assert max(given) == EARLY_FRAMES  # a tenth of a second
     assert sum(given) == 60
 
 
