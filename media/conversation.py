@@ -274,7 +274,7 @@ class Conversation:
         """What the engine understands of the caller, and whether it sounds finished."""
         if self._state is State.CLOSED:
             return
-        if self._overlap and turn == self._overlap.turn:
+        if self._overlap and self._overlap.turn and turn == self._overlap.turn:
             self._overlap.understand(text, complete)
             self._judge()
         elif turn == self._turn:

@@ -45,9 +45,8 @@ LOOK_FRAMES = 3  # between two correlations while something has to be decided
 WATCH_FRAMES = 40  # ... while all seems to be well
 MOST_HELD_BACK = 25  # frames
 EARLY_FRAMES = 5  # of sound, from which on it is known of most that they are none
-UNLIKELY = 6.0  # score under which it is none: 2 of 80 echoes had so little after EARLY_FRAMES
-DECIDE_FRAMES = 12  # of sound, from which on it takes more to be one
-DOUBTFUL = 9.0  # score under which it is none then
+UNLIKELY, RISE = 6.0, 1.0  # score under which it is none then, and how that grows with each frame
+DOUBTFUL = 9.0  # ... up to this: of 80 echoes two had less, of 30 voices two had more
 RULED_OUT_FRAMES = 4  # without an echo of what was loud: hardly one of this delay
 SETTLED_FRAMES = 75  # ... and it is, so that there is no haste to look again
 QUIET = 1e-4  # mic to played, in power: so quiet is no echo to speak of
@@ -218,14 +217,15 @@ class EchoGate:
             return None if waits and len(self._held_back) < MOST_HELD_BACK else samples
         self._unexplained += 1
         settled = silent or self._unexplained > SETTLED_FRAMES
-        fresh = self._unexplained <= DECIDE_FRAMES
-        pause = WATCH_FRAMES if settled else 1 if fresh or self._held_back else LOOK_FRAMES
+        undecided = self._unexplained <= EARLY_FRAMES or bool(self._held_back)
+        pause = WATCH_FRAMES if settled else 1 if undecided else LOOK_FRAMES
         if self._since_look >= pause and self._unexplained >= LOOK_FRAMES:
             self._look()
             if self._delay is not None:
                 return self._hush(len(samples))
-        likely = self._score >= (UNLIKELY if fresh else DOUBTFUL)
-        cleared = settled or (self._unexplained >= EARLY_FRAMES and not likely)
+        more = self._unexplained - EARLY_FRAMES
+        unlikely = self._score < min(UNLIKELY + RISE * more, DOUBTFUL)
+        cleared = settled or (more >= 0 and unlikely)
         return samples if cleared or len(self._held_back) == MOST_HELD_BACK else None
 
     def _hush(self, length: int) -> Samples:

@@ -48,7 +48,6 @@ class Hearing:
         echo_gate: bool,
         detector: VoiceDetector | None = None,
     ) -> None:
-        self._settings = settings
         self._gate = EchoGate(input_rate=input_rate, output_rate=output_rate)
         self._gated = echo_gate
         self._mistaken = False
@@ -104,7 +103,7 @@ class Hearing:
 
     def begin_anew(self) -> None:
         """What was said until now is dealt with: only speech from now on counts."""
-        self._run = SpeechRun(self._settings)
+        self._run.begin_anew()
 
     def _detect(self, fresh: Samples) -> None:
         pending = np.concatenate((self._pending, fresh))

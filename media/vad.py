@@ -245,6 +245,12 @@ class SpeechRun:
             round(self._silence, 6),
         )
 
+    def begin_anew(self) -> None:
+        """Only speech from now on counts, but what sounds after what was is no beginning."""
+        self._voiced = False
+        self._speech = self._age = self._attack = self._silence = 0.0
+        self._before.clear()
+
     def _attack_before(self, decibels: float) -> float:
         """Seconds of sound, not much quieter than this, without a pause before it."""
         attack = 0.0

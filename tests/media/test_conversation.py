@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from media.actions import CancelTurn, Listen, Notify, Say, StartTurn
@@ -885,6 +885,7 @@ TABLE = {
 
 @settings(max_examples=200, deadline=None)
 @given(st.lists(INPUT, max_size=25), st.booleans())
+@example([("notice", True), ("say", ("", 1)), ("hear", "x"), ("words", "stop")], False)
 def test_whatever_happens(inputs: list[tuple[str, Any]], at_once: bool) -> None:
     call = Call(interruption=replace(AT_ONCE, resume_false_interruption=not at_once))
     for name, value in inputs:
