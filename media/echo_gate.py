@@ -1,8 +1,9 @@
 """Takes the bot's own voice out of the microphone of a caller without an echo canceller.
 
 While nothing is known of an echo, a frame passes as it is, unless it could be one: then it is held
-back until correlation has decided, within a quarter of a second, and comes out late but whole if it
-was none. Once the line's echo is known its
+back until correlation has decided, mostly for a tenth of a second and at most for half of one, and
+comes out late but whole if it was none. An echo begins when the answer does, so that only the
+delays are searched at which it was not to be heard before. Once the line's echo is known its
 linear part is predicted and subtracted, and what may be left of it is suppressed; of a frame in
 which there is no more than that the line's noise is left, one with a caller in it keeps the
 caller's bands.
