@@ -117,7 +117,7 @@ class EchoGate:
         self._found = 0  # samples: the delay as it was last seen
         self._support = 0.0  # for it
         self._likely = 0.0  # seconds: the delay of the last look, certain or not
-        self._score = 0.0  # its
+        self._score = 0.0  # ... and how sure that look was
         self._noise = -1.0  # power of the microphone's; not known yet
         self._hushed = 0
         self._held_back: list[Samples] = []
