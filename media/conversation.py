@@ -475,11 +475,8 @@ class Conversation:
     def _judge(self) -> None:
         said = self._overlap
         assert said is not None
-        usual, worded = self._caller_level.usual, self._worded
-        if self._hearing.echoes:
-            # What is left of him tells not how loud he is, and may not be understood.
-            usual, worded = None, False
-        match judge(said, self._interruption, self._phrases, usual, worded):
+        usual, echoes = self._caller_level.usual, self._hearing.echoes
+        match judge(said, self._interruption, self._phrases, usual, self._worded, echoes):
             case Verdict.HOLD if self._state is State.SPEAKING:
                 self._playout.hold()
                 self._enter(State.HELD)

@@ -51,7 +51,9 @@ DOUBTFUL = 9.0  # ... up to this: of 80 echoes two had less, of 30 voices two ha
 RULED_OUT_FRAMES = 4  # without an echo of what was loud: hardly one of this delay
 SETTLED_FRAMES = 75  # ... and it is, so that there is no haste to look again
 QUIET = 1e-4  # mic to played, in power: so quiet is no echo to speak of
-HIGHEST_COUPLING = 4.0  # of powers
+HIGHEST_COUPLING = 4.0  # of powers: what is louder is no echo
+SHORTEST = 5  # frames of sound in which two voices are not alike by chance
+GONE_FRAMES = 150  # of loud sound played without an echo: the line has none any more
 LOUD = 0.04  # peak of what is played that an echo would be heard of
 QUIET_FRAMES = 12  # without an echo of what was played: there is none
 LOUDER = 4.0  # power over the noise that is a sound
@@ -122,6 +124,7 @@ class EchoGate:
         self._hushed = 0
         self._held_back: list[Samples] = []
         self._unexplained = 0
+        self._gone = 0  # frames of loud sound without an echo
         self._since_look = 0
         self._quiet = np.zeros(round(MAX_DELAY / FRAME_SECONDS), dtype=np.int64)  # frames, by delay
         self._hang = 0
@@ -186,6 +189,9 @@ class EchoGate:
             return self._decide(samples, power, position)
         at = position - self._delay
         if at - self._reference.sounded > TAIL * self._rate:
+            return samples
+        if self._is_gone(power, at):
+            self._forget()
             return samples
         return self._cancel(sound, power, at)
 
@@ -270,10 +276,10 @@ class EchoGate:
                 self._since_look = WATCH_FRAMES - LOOK_FRAMES
                 return
         if self._delay is None:
-            heard, size = self._heard, len(self._heard)
-            played = reference.window(reference.count - found - size, size)
-            coupling = float(heard @ heard) / (float(played @ played) + 1e-9)
-            self._coupling = min(coupling, HIGHEST_COUPLING)
+            coupling = self._plausible(found)
+            if coupling is None:
+                return
+            self._coupling = coupling
             self._colour = np.full(BANDS, self._coupling, dtype=np.float32)
             self._canceller.reset(self._coupling)
             self._residual.reset()
@@ -287,6 +293,37 @@ class EchoGate:
         self._loaded = -1
         self._doubt, self._assured = 0, MOVED_FRAMES
         self._agreement = self._expected = 0.0
+
+    def _plausible(self, delay: int) -> float | None:
+        """Of what was heard to what was played so long before, in power; None: that is no echo."""
+        size = len(self._heard)
+        played = self._reference.window(self._reference.count - delay - size, size)
+        heard, played = (
+            np.square(sound).reshape(-1, self._length).mean(axis=1)
+            for sound in (self._heard, played)
+        )
+        coupling = float(heard.sum() / (played.sum() + 1e-9))
+        enough = np.count_nonzero(played > SOUND) >= SHORTEST
+        return coupling if enough and coupling < HIGHEST_COUPLING else None
+
+    def _is_gone(self, power: float, at: int) -> bool:
+        """Was nothing heard of what was loud for so long? A headset, a canceller, or an error."""
+        peak = self._reference.peak(at, at + self._length)
+        if power >= max(self._noise * LOUDER, QUIET * peak * peak / 8):
+            if not self._hang:
+                self._gone = 0
+        elif peak > LOUD:
+            self._gone += 1
+        return self._gone >= GONE_FRAMES
+
+    def _forget(self) -> None:
+        """The line has no echo: begin as on the first day."""
+        self._delay = None
+        self._gone = self._unexplained = self._hang = self._doubt = 0
+        self._support = self._score = self._evidence = 0.0
+        self._gain = 1.0
+        self._surprised = False
+        self._quiet[:] = 0
 
     def _possible(self) -> NDArray[np.bool_] | None:
         """The delays at which an echo would have been heard before; None: none is ruled out."""

@@ -23,6 +23,9 @@ from media.vad import Activity
 SOFT = 8.0
 """dB under the caller's usual level at which speech is soft."""
 
+IN_ECHO = 0.2
+"""Seconds of speech that silence the answer at least where it has an echo: some slips through."""
+
 UNWORDED = 0.3
 """Seconds of full voice that interrupt where the engine gives no words; a cough is shorter."""
 
@@ -128,12 +131,17 @@ def judge(
     phrases: Phrases,
     usual: float | None,
     worded: bool,
+    echoes: bool = False,
 ) -> Verdict:
     """What is to be made of what was said over the answer so far.
 
     `usual` is how loud the caller is in his turns, in dBFS, None before the first; `worded`
-    whether this engine gives words while it listens.
+    whether this engine gives words while it listens; `echoes` whether this line has an echo.
     """
+    enough = settings.min_duration
+    if echoes:
+        # What is left of the caller tells not how loud he is, and may not be understood.
+        usual, worded, enough = None, False, max(enough, IN_ECHO)
     if has_stop(said.words, phrases):
         return Verdict.TAKE
     soft = usual is not None and said.loudest < usual - SOFT
@@ -141,7 +149,7 @@ def judge(
     understood = said.complete is True if soft else True
     if understood and count_words(said.words, phrases) >= max(1, settings.min_words):
         return Verdict.TAKE
-    if said.speech < settings.min_duration - EPSILON:
+    if said.speech < enough - EPSILON:
         return Verdict.IGNORE if said.over else Verdict.WAIT
     if not settings.resume_false_interruption:
         return Verdict.TAKE

@@ -52,7 +52,10 @@ def ask(tab: Tab, room: Room, question: str) -> int:
         before = tab.evaluate(f"{TURN}?.turn ?? 0")
         room.say(words(question))
         answered = f"{TURN}?.turn > {before} && {TURN}.user.final && {TURN}.reply?.text"
-        wait_for(tab, answered)
+        try:
+            wait_for(tab, answered, NOTICED_SECONDS)
+        except PartFailed:
+            continue
         turn = last_turn(tab)
         if turn["user"]["text"] == question:
             return int(turn["turn"])

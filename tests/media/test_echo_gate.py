@@ -193,6 +193,29 @@ def test_an_answer_of_another_delay_in_noise(answer: Samples, shift: int) -> Non
     assert (through > 1000).sum() <= 5  # no 100 ms of it
 
 
+def test_an_echo_that_is_gone_is_forgotten(answer: Samples, request_: Samples) -> None:
+    """Who puts on a headset is soon heard as on a line that never had an echo."""
+    _, _, gate = Line().run(answer)
+    assert gate.knows
+    Line(path=None).run(np.concatenate((silence(OUT), answer)), gate=gate)
+    assert not gate.knows
+    heard, out, _ = Line(path=None).run(answer, at_level(request_, -30), gate=gate)
+    assert np.array_equal(after(heard, 0.6), after(out, 0.6))
+
+
+def test_a_voice_like_the_bots_after_a_word_of_it_is_no_echo(
+    answer: Samples, request_: Samples
+) -> None:
+    """Of a moment of sound anything is alike, and there is hardly any of it to be an echo of."""
+    for frames in (2, 3):
+        begin = int(np.argmax(np.abs(answer) > 1000))
+        played = np.concatenate((answer[begin : begin + frames * 480], silence(2 * OUT)))
+        for offset in range(0, 30, 3):
+            spoken = np.concatenate((silence(offset * 480), request_))
+            _, _, gate = Line(path=None, network=0.0).run(played, spoken)
+            assert not gate.knows
+
+
 def test_what_is_held_back_leaves_the_noise_of_the_line(answer: Samples) -> None:
     _, out, _ = Line(noise=-50).run(answer)
     levels = [decibels(frame) for frame in after(out, 1.5).reshape(-1, 320)]

@@ -33,8 +33,9 @@ def verdict(
     settings: InterruptionSettings = SETTINGS,
     usual: float | None = USUAL,
     worded: bool = True,
+    echoes: bool = False,
 ) -> Verdict:
-    return judge(overlap, settings, PHRASES, usual, worded)
+    return judge(overlap, settings, PHRASES, usual, worded, echoes)
 
 
 @pytest.mark.parametrize(
@@ -53,6 +54,25 @@ def verdict(
 )
 def test_by_length_alone(speech: float, silence: float, expected: Verdict) -> None:
     assert verdict(said(speech, silence)) is expected
+
+
+@pytest.mark.parametrize(
+    ("speech", "silence", "expected"),
+    [
+        (0.18, 0.0, WAIT),  # the gate lets as much of the echo through now and then
+        (0.18, 0.2, IGNORE),
+        (0.2, 0.0, HOLD),
+        (0.28, 0.2, HOLD),
+        (0.3, 0.2, TAKE),  # of what an echo leaves of a word none may be understood
+    ],
+)
+def test_in_an_echo(speech: float, silence: float, expected: Verdict) -> None:
+    for decibels in (USUAL, USUAL - 20):
+        assert verdict(said(speech, silence, decibels=decibels), echoes=True) is expected
+
+
+def test_in_an_echo_words_count_at_once() -> None:
+    assert verdict(said(0.06, text="stop"), echoes=True) is TAKE
 
 
 @pytest.mark.parametrize(
