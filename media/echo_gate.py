@@ -125,6 +125,7 @@ class EchoGate:
         self._held_back: list[Samples] = []
         self._unexplained = 0
         self._gone = 0  # frames of loud sound without an echo
+        self._knew = False  # there was one, and there may be one again: a muted microphone has none
         self._since_look = 0
         self._quiet = np.zeros(round(MAX_DELAY / FRAME_SECONDS), dtype=np.int64)  # frames, by delay
         self._hang = 0
@@ -208,7 +209,7 @@ class EchoGate:
         """No echo is known: is this one? None: that is not known yet."""
         self._since_look += 1
         quiet = power < self._noise * LOUDER
-        silent = self._quiet.min() >= QUIET_FRAMES  # so far nothing had an echo
+        silent = not self._knew and self._quiet.min() >= QUIET_FRAMES  # nothing had an echo yet
         if not (quiet and silent):
             oldest = position - round(MAX_DELAY * self._rate)
             peak = self._reference.peak(oldest, position + self._length)
@@ -317,8 +318,9 @@ class EchoGate:
         return self._gone >= GONE_FRAMES
 
     def _forget(self) -> None:
-        """The line has no echo: begin as on the first day."""
+        """The line has no echo: begin as on the first day, but never again be sure of it."""
         self._delay = None
+        self._knew = True
         self._gone = self._unexplained = self._hang = self._doubt = 0
         self._support = self._score = self._evidence = 0.0
         self._gain = 1.0

@@ -203,6 +203,20 @@ def test_an_echo_that_is_gone_is_forgotten(answer: Samples, request_: Samples) -
     assert np.array_equal(after(heard, 0.6), after(out, 0.6))
 
 
+def test_an_echo_that_comes_back_is_known_at_once(answer: Samples) -> None:
+    """Who mutes his microphone for a while has no echo meanwhile, and then has it again."""
+    line, muted = Line(), Line(path=None, noise=-110)
+    _, _, gate = line.run(answer)
+    muted.run(np.concatenate((silence(OUT), answer)), gate=gate)
+    assert not gate.knows
+    heard, out, _ = line.run(np.concatenate((silence(OUT), answer)), gate=gate)
+    assert gate.knows
+    loud = np.abs(heard[: len(out)].reshape(-1, 320)).max(axis=1) > 1000
+    through = np.abs(out.reshape(-1, 320)).max(axis=1) > 300
+    assert loud.sum() > 100
+    assert (loud & through).sum() <= 3
+
+
 def test_a_voice_like_the_bots_after_a_word_of_it_is_no_echo(
     answer: Samples, request_: Samples
 ) -> None:
