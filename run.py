@@ -26,6 +26,7 @@ BENCHES = {
     "bargein": "how soon the server falls silent when the caller speaks over it",
     "paths": "how long a call takes to come about over each path, and how soon it is answered",
     "resume": "the gap, and the words lost, when UDP is dropped in the middle of an answer",
+    "engine": "how soon an engine answers, and how many calls it carries at once",
     "echo": "whether an answer is interrupted by its own echo, and by a person",
     "hold": "whether a call stays up on its path and goes on answering",
     "soak": "many calls for a long time: latency, memory and errors",

@@ -21,7 +21,8 @@ def _chirp(bounds: Sequence[float]) -> NDArray[np.float64]:
     """A tone that glides between these frequencies, in equal times."""
     length = round(MARKER_SECONDS * RATE)
     frequency = np.interp(np.linspace(0, len(bounds) - 1, length), range(len(bounds)), bounds)
-    return np.sin(2 * np.pi * np.cumsum(frequency) / RATE) * np.hanning(length) ** 0.25
+    tone = np.sin(2 * np.pi * np.cumsum(frequency) / RATE)
+    return np.asarray(tone * np.hanning(length) ** 0.25, dtype=np.float64)
 
 
 _LOW, _MIDDLE, _HIGH = _BAND

@@ -21,11 +21,11 @@ from inference.protocol import (
     EngineFailed,
     EngineOverloaded,
     EngineSession,
-    EngineSettings,
     Heard,
     Transcript,
     Voice,
 )
+from inference.settings import EngineSettings
 from inference.wire import Message, messages, pack, pack_chunk, pcm_samples
 from media.frames import AudioFrame
 
@@ -39,6 +39,10 @@ def make_engine(settings: EngineSettings) -> Engine:
             from inference.embedded.engine import EmbeddedEngine
 
             return EmbeddedEngine(settings)
+        case "cascade" | "voxtral":
+            from inference.cascade.engine import make_cascade
+
+            return make_cascade(settings)
         case "echo":
             from inference.echo import EchoEngine
 
@@ -112,8 +116,12 @@ async def serve(connection: socket.socket) -> None:
     incoming = messages(reader)
     start = await anext(incoming)
     assert start["op"] == "start", start
-    engine = make_engine(TypeAdapter(EngineSettings).validate_python(start["settings"]))
-    await engine.warm_up()
+    try:
+        engine = make_engine(TypeAdapter(EngineSettings).validate_python(start["settings"]))
+        await engine.warm_up()
+    except EngineFailed as error:
+        logger.error("the engine cannot start: %s", error)  # a model is missing: no bug of ours
+        sys.exit(1)
     others = _Others(engine)
     if path := start["path"]:
         await others.listen(path)

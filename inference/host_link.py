@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Protocol
 
-from inference.protocol import EngineSettings
+from inference.settings import EngineSettings
 from inference.wire import pack
 
 Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]

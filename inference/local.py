@@ -7,14 +7,8 @@ crash or hold the event loop.
 from contextlib import AbstractAsyncContextManager
 
 from inference.echo import LoopbackEngine
-from inference.protocol import (
-    Engine,
-    EngineInfo,
-    EngineSession,
-    EngineSettings,
-    OnTranscript,
-    Voice,
-)
+from inference.protocol import Engine, EngineInfo, EngineSession, OnTranscript, Voice
+from inference.settings import EngineSettings
 
 
 class LocalEngine:

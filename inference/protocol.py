@@ -19,7 +19,7 @@ frame, under turn 0, and `respond(0)` is one endless iterator.
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from media.frames import AudioFrame, Samples
@@ -179,26 +179,3 @@ class ServedEngine(Engine, Protocol):
     def start(self) -> None: ...
 
     async def stop(self) -> None: ...
-
-
-@dataclass(frozen=True)
-class LlmSettings:
-    """An OpenAI-compatible chat endpoint that answers what no skill understands."""
-
-    base_url: str = ""  # empty: no endpoint, the engine stays offline
-    model: str = "default"
-    api_key: str = ""
-    system_prompt: str = (
-        "You are Vaani, a voice assistant on a call. Answer in one to three short spoken sentences."
-    )
-
-
-@dataclass(frozen=True)
-class EngineSettings:
-    """Configuration section `engine`."""
-
-    name: Literal["embedded", "echo", "loopback"] = "embedded"
-    voice: Voice = Voice()
-    llm: LlmSettings = field(default_factory=LlmSettings)
-    max_sessions: int = 64
-    hints: tuple[str, ...] = ()  # words to listen for over an answer

@@ -45,7 +45,7 @@ def analysis_window(length: int) -> Wave:
     fade = max(1, length // 5)
     rise = np.sin(np.linspace(0, np.pi / 2, 2 * length - fade)) ** 2
     fall = np.cos(np.linspace(0, np.pi / 2, fade)) ** 2
-    return np.concatenate((rise, fall)).astype(np.float32)
+    return np.asarray(np.concatenate((rise, fall)), dtype=np.float32)
 
 
 class ResidualModel:

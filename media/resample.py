@@ -93,4 +93,4 @@ def _windowed_sinc(source: int, target: int) -> NDArray[np.float32]:
     inside = np.clip(1 - (lag / FRAME_DELAY) ** 2, 0, None)
     window = np.i0(_KAISER * np.sqrt(inside)) / np.i0(_KAISER) * (inside > 0)
     bandwidth = min(source, target) - _TRANSITION
-    return (bandwidth / source * np.sinc(bandwidth * lag) * window).astype(np.float32)
+    return np.asarray(bandwidth / source * np.sinc(bandwidth * lag) * window, dtype=np.float32)

@@ -107,7 +107,7 @@ def log_mel(samples: Samples) -> NDArray[np.float32]:
 @cache
 def _hann() -> NDArray[np.float64]:
     """The periodic window: one sample longer than the symmetric one, without its last."""
-    return np.hanning(WINDOW + 1)[:-1]
+    return np.asarray(np.hanning(WINDOW + 1)[:-1], dtype=np.float64)
 
 
 @cache

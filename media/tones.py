@@ -12,4 +12,4 @@ def apology(rate: int) -> Samples:
         t = np.arange(round(0.3 * rate)) / rate
         envelope = np.sin(np.pi * np.clip(t / 0.3, 0, 1)) ** 0.5 * np.exp(-4 * t)
         notes.append(0.2 * envelope * np.sin(2 * np.pi * frequency * t))
-    return (np.concatenate(notes) * 32767).astype(np.int16)
+    return np.asarray(np.concatenate(notes) * 32767, dtype=np.int16)

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from inference.protocol import EngineSettings
+from inference.settings import EngineSettings
 from media.endpointing import EndpointingSettings
 from media.interruption import InterruptionSettings
 from media.vad import VadSettings

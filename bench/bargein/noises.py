@@ -104,7 +104,8 @@ def _slams(chance: np.random.Generator) -> NDArray[np.float64]:
             _add(slam, begin, 0.7 * hum)
         _add(slam, begin, 1.2 * _burst(chance, 0.3, 0.03))
         tail = _burst(chance, 0.45, 0.12)
-        _add(slam, begin, 0.3 * np.convolve(tail, np.ones(12) / 12, mode="same"))
+        dull = np.convolve(tail, np.ones(12) / 12, mode="same")
+        _add(slam, begin, np.asarray(0.3 * dull, dtype=np.float64))
         loud = slam[: round(0.25 * RATE)]
         _add(out, round(at * RATE), slam / np.sqrt(np.mean(np.square(loud))))
         at += chance.uniform(1.5, 4.0)

@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from inference.embedded import numbers
-from inference.embedded.memory import Memory
 from inference.embedded.numbers import number_of, words_of_number
 from inference.embedded.texts import MONTHS, TEXTS, WEEKDAYS
 from inference.embedded.voices import EMOTIONS, RATES
+from inference.memory import Memory
 from inference.protocol import Voice
 
 

@@ -19,16 +19,15 @@ from inference.embedded.answers import Answer, Request, text
 from inference.embedded.dictation import Dictation
 from inference.embedded.espeak import speak
 from inference.embedded.interjections import Interjections, ShortSpeech
-from inference.embedded.memory import Exchange, Memory
 from inference.embedded.phrases import OPEN
 from inference.embedded.recogniser import RATE, Grammar, Hypothesis, Listening
 from inference.embedded.skills import Skill, skill_grammar, understand
 from inference.embedded.voices import EMOTIONS, LANGUAGES, check_voice, voice_infos
+from inference.memory import Exchange, Memory
 from inference.protocol import (
     Chunk,
     EngineInfo,
     EngineOverloaded,
-    EngineSettings,
     Heard,
     OnTranscript,
     Speech,
@@ -37,6 +36,7 @@ from inference.protocol import (
     Voice,
     VoiceChanged,
 )
+from inference.settings import EngineSettings
 from media.frames import AudioFrame, Samples
 
 log = logging.getLogger(__name__)

@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from typing import Any
 
-from inference.protocol import LlmSettings
+from inference.settings import LlmSettings
 
 _TIMEOUT_SECONDS = 20.0
 _SENTENCE = re.compile(r".+?[.!?…।]+[\"')\]]*\s+", re.DOTALL)

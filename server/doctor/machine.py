@@ -23,7 +23,7 @@ _ENGINE_LIMIT, _GPU_LIMIT, _TORCH_LIMIT = 30.0, 5.0, 30.0
 _WARM_UP = """
 import asyncio, sys
 from inference.host import make_engine
-from inference.protocol import EngineSettings
+from inference.settings import EngineSettings
 asyncio.run(make_engine(EngineSettings(name=sys.argv[1])).warm_up())
 """
 _TORCH = """

@@ -23,13 +23,13 @@ from inference.protocol import (
     EngineFailed,
     EngineInfo,
     EngineOverloaded,
-    EngineSettings,
     Heard,
     Speech,
     Transcript,
     Voice,
     VoiceInfo,
 )
+from inference.settings import EngineSettings
 from inference.wire import messages
 from media.frames import AudioFrame
 from tests.conftest import NothingLeft

@@ -11,19 +11,11 @@ import pytest
 
 from inference import host
 from inference.echo import EchoEngine, LoopbackEngine
-from inference.embedded.memory import Memory
 from inference.host_link import HostProcess
 from inference.hosted import HostedEngine
-from inference.protocol import (
-    Chunk,
-    EngineFailed,
-    EngineInfo,
-    EngineSettings,
-    Heard,
-    Speech,
-    Transcript,
-    Voice,
-)
+from inference.memory import Memory
+from inference.protocol import Chunk, EngineFailed, EngineInfo, Heard, Speech, Transcript, Voice
+from inference.settings import EngineSettings
 from inference.wire import messages
 from media.frames import AudioFrame
 

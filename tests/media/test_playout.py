@@ -23,7 +23,7 @@ def tone(length: int, rate: int = RATE) -> Samples:
     """300 Hz, amplitude 10 000, at its very height where it ends after full frames: a cosine."""
     t = np.arange(1, length + 1) / rate
     rise = np.minimum(1.0, t / 0.01)  # its own beginning is soft: a click is the buffer's doing
-    return (10_000 * rise * np.cos(2 * np.pi * 300 * t)).astype(np.int16)
+    return np.asarray(10_000 * rise * np.cos(2 * np.pi * 300 * t), dtype=np.int16)
 
 
 def constant(length: int, value: int = 1000) -> Samples:

@@ -21,7 +21,7 @@ def heard_as(spoken: list[Samples], *parts: int | float) -> Samples:
     sounds = [spoken[p] if isinstance(p, int) else silence(round(p * RATE)) for p in parts]
     sound = np.concatenate((silence(7777), *sounds)) * 0.6
     noise = np.random.default_rng(1).normal(0, 20, len(sound))
-    return (sound + noise).astype(np.int16)
+    return np.asarray(sound + noise, dtype=np.int16)
 
 
 def test_all_of_it(spoken: list[Samples]) -> None:

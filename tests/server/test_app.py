@@ -17,7 +17,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from prometheus_client.parser import text_string_to_metric_families
 
 from inference.hosted import HostedEngine
-from inference.protocol import EngineSettings
+from inference.settings import EngineSettings
 from media.frames import Samples, silence
 from server.app import CALLS, ENGINE, MAX_BODY, PORTS, Listening, make_app
 from server.config import Config, ServerSettings

@@ -11,7 +11,7 @@ import pytest
 
 from inference.host_link import HostProcess
 from inference.hosted import HostedEngine
-from inference.protocol import EngineSettings
+from inference.settings import EngineSettings
 from media.frames import Samples, silence
 from server.admission import CallRefused
 from server.calls import Answer, CallExists, Calls, UnknownCall

@@ -12,7 +12,7 @@ from aiohttp import ClientWebSocketResponse, WSMsgType
 from aiohttp.test_utils import TestClient, TestServer
 
 from inference.hosted import HostedEngine
-from inference.protocol import EngineSettings
+from inference.settings import EngineSettings
 from media.frames import Samples, silence
 from media.vad import VadSettings
 from server.app import CALLS, ENGINE, PORTS, make_app

@@ -14,7 +14,7 @@ from aiohttp import web
 
 from inference.host_link import HostProcess
 from inference.hosted import HostedEngine
-from inference.protocol import EngineSettings
+from inference.settings import EngineSettings
 from server.app import CALLS, ENGINE, PORTS, bind, url
 from server.config import Config, ServerSettings
 from server.crew.board import Board

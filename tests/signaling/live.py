@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from aiohttp import ClientSession, web
 
-from inference.protocol import EngineSettings
+from inference.settings import EngineSettings
 from media.frames import Samples, frame_length, silence
 from media.vad import VadSettings
 from server.app import CALLS, ENGINE, PORTS, make_app

@@ -4,7 +4,7 @@ from datetime import datetime
 import pytest
 
 from inference.embedded import EmbeddedEngine
-from inference.protocol import EngineSettings
+from inference.settings import EngineSettings
 
 
 @pytest.fixture(scope="package")

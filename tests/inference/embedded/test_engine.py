@@ -2,15 +2,8 @@ import numpy as np
 import pytest
 
 from inference.embedded import EmbeddedEngine
-from inference.protocol import (
-    EngineOverloaded,
-    EngineSettings,
-    Heard,
-    LlmSettings,
-    Transcript,
-    Voice,
-    VoiceChanged,
-)
+from inference.protocol import EngineOverloaded, Heard, Transcript, Voice, VoiceChanged
+from inference.settings import EngineSettings, LlmSettings
 from tests.inference.embedded.caller import answer_words, ask, caller_says, caller_words, frames
 
 

@@ -13,7 +13,8 @@ import yaml
 from inference.embedded import EmbeddedEngine
 from inference.embedded.hint_grammar import HintGrammar
 from inference.embedded.interjections import LONGEST, Interjections, ShortSpeech
-from inference.protocol import EngineSettings, Heard, Transcript, Voice
+from inference.protocol import Heard, Transcript, Voice
+from inference.settings import EngineSettings
 from media.frames import Samples
 from tests.inference.embedded.caller import answer_words, ask, caller_says, caller_words, frames
 

@@ -4,7 +4,8 @@ from collections.abc import AsyncIterator
 
 from inference.embedded import EmbeddedEngine
 from inference.embedded.llm import sentences
-from inference.protocol import EngineSettings, LlmSettings, Speech, Voice
+from inference.protocol import Speech, Voice
+from inference.settings import EngineSettings, LlmSettings
 from tests.inference.embedded.caller import answer_words, ask, caller_says
 
 

@@ -3,10 +3,10 @@ from datetime import datetime
 import pytest
 
 from inference.embedded.answers import Request
-from inference.embedded.memory import Memory
 from inference.embedded.numbers import number_of, ordinal_of, words_of_number
 from inference.embedded.skills import SKILLS, skill_grammar, understand
 from inference.embedded.texts import TEXTS
+from inference.memory import Memory
 from inference.protocol import Voice
 
 

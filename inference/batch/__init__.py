@@ -1,0 +1,1 @@
+"""What lets many calls share a model."""

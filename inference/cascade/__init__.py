@@ -1,0 +1,1 @@
+"""Recogniser, responder, synthesizer."""

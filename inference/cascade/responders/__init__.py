@@ -1,0 +1,1 @@
+"""Words to the words of an answer."""

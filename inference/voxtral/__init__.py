@@ -1,0 +1,1 @@
+"""Voxtral: it hears, and may answer what it heard."""
